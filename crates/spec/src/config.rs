@@ -1,0 +1,526 @@
+//! The configuration schema of the three tasks, its defaults, ranges and hash. A resolved config
+//! holds everything that may change a result and nothing that may not: where files lie, how many
+//! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::overrides::{ConfigError, Schema};
+use crate::{Digest, canonical};
+
+/// Domain of the config hash. A change to the meaning of any key forces a new version.
+pub const CONFIG_DOMAIN: &str = "ybox.config.v1";
+
+/// A resolved configuration, tagged by its task. This is what `config.yaml` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "lowercase")]
+pub enum Config {
+    Train(TrainConfig),
+    Val(ValConfig),
+    Predict(PredictConfig),
+}
+
+impl Config {
+    pub fn digest(&self) -> Digest {
+        canonical::digest(CONFIG_DOMAIN, self)
+    }
+
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Train(_) => Task::Train,
+            Self::Val(_) => Task::Val,
+            Self::Predict(_) => Task::Predict,
+        }
+    }
+
+    pub fn attention(&self) -> AttentionPath {
+        self.compute().attention
+    }
+
+    pub fn compute(&self) -> &Compute {
+        match self {
+            Self::Train(c) => &c.compute,
+            Self::Val(c) => &c.compute,
+            Self::Predict(c) => &c.compute,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    Train,
+    Val,
+    Predict,
+}
+
+impl Task {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Predict => "predict",
+        }
+    }
+}
+
+/// How attention is computed. `auto` is settled by `plan` before anything is hashed; a trainer
+/// never sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttentionPath {
+    Auto,
+    /// Fused flash kernels (on a CPU, the tiled flash kernel).
+    Flash,
+    /// Tiled memory-efficient kernels.
+    Efficient,
+    /// Plain attention with the softmax in fp32.
+    Safe,
+}
+
+impl AttentionPath {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Flash => "flash",
+            Self::Efficient => "efficient",
+            Self::Safe => "safe",
+        }
+    }
+}
+
+/// What promise the arithmetic keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numerics {
+    /// The same bits on any x86-64 CPU with AVX2: instruction set and thread count are pinned.
+    Portable,
+    /// The same bits on the same class of hardware: the fastest kernels it has.
+    Fast,
+}
+
+impl Numerics {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+/// What decides the bits of the arithmetic, in every task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compute {
+    pub attention: AttentionPath,
+    pub numerics: Numerics,
+    /// Threads that share one tensor operation. Part of the numerics: sums are split by it.
+    pub threads: u32,
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self { attention: AttentionPath::Auto, numerics: Numerics::Portable, threads: 2 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OptimizerChoice {
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "SGD")]
+    Sgd,
+    #[serde(rename = "AdamW")]
+    AdamW,
+}
+
+/// Post-processing of raw predictions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nms {
+    /// Boxes must score above this.
+    pub conf: f64,
+    /// A box that overlaps a better one of its class by more than this is dropped.
+    pub iou: f64,
+    /// At most this many boxes are kept per image.
+    pub max_det: u32,
+}
+
+/// Everything that shapes a training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainConfig {
+    /// Graph and scale: `yolov12{n,s,m,l,x}` or `yolo12{n,s,m,l,x}`.
+    pub model: String,
+    /// Class names, in the order of the class indices. Comes from the data set.
+    pub names: Vec<String>,
+    pub epochs: u32,
+    /// Epochs without a better fitness before training stops; 0 never stops early.
+    pub patience: u32,
+    /// Images per step.
+    pub batch: u32,
+    /// Nominal batch: gradients accumulate over about `nbs / batch` steps, and weight decay is
+    /// scaled by the effective batch over it.
+    pub nbs: u32,
+    /// Side of the square training image in pixels; a multiple of 32.
+    pub imgsz: u32,
+    pub seed: u64,
+    pub optimizer: OptimizerChoice,
+    pub lr0: f64,
+    /// Final learning rate as a share of the first.
+    pub lrf: f64,
+    /// SGD momentum, or AdamW's beta1.
+    pub momentum: f64,
+    pub weight_decay: f64,
+    pub warmup_epochs: f64,
+    pub warmup_momentum: f64,
+    pub warmup_bias_lr: f64,
+    pub cos_lr: bool,
+    /// Largest L2 norm of the gradient; larger ones are scaled down to it.
+    pub max_grad_norm: f64,
+    pub ema_decay: f64,
+    /// Updates over which the EMA decay ramps up.
+    pub ema_tau: f64,
+    /// Gains of the loss components.
+    #[serde(rename = "box")]
+    pub box_gain: f64,
+    #[serde(rename = "cls")]
+    pub cls_gain: f64,
+    #[serde(rename = "dfl")]
+    pub dfl_gain: f64,
+    /// Colour jitter: shares of the hue circle, the saturation and the value.
+    pub hsv_h: f64,
+    pub hsv_s: f64,
+    pub hsv_v: f64,
+    /// Random affine: rotation and shear in degrees, translation and scale as shares.
+    pub degrees: f64,
+    pub translate: f64,
+    pub scale: f64,
+    pub shear: f64,
+    /// Probabilities.
+    pub flipud: f64,
+    pub fliplr: f64,
+    pub mosaic: f64,
+    /// The last epochs train without mosaic.
+    pub close_mosaic: u32,
+    #[serde(flatten)]
+    pub nms: Nms,
+    #[serde(flatten)]
+    pub compute: Compute,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            model: "yolov12n".into(),
+            names: Vec::new(),
+            epochs: 100,
+            patience: 100,
+            batch: 16,
+            nbs: 64,
+            imgsz: 640,
+            seed: 0,
+            optimizer: OptimizerChoice::Auto,
+            lr0: 0.01,
+            lrf: 0.01,
+            momentum: 0.937,
+            weight_decay: 0.0005,
+            warmup_epochs: 3.0,
+            warmup_momentum: 0.8,
+            warmup_bias_lr: 0.1,
+            cos_lr: false,
+            max_grad_norm: 10.0,
+            ema_decay: 0.9999,
+            ema_tau: 2000.0,
+            box_gain: 7.5,
+            cls_gain: 0.5,
+            dfl_gain: 1.5,
+            hsv_h: 0.015,
+            hsv_s: 0.7,
+            hsv_v: 0.4,
+            degrees: 0.0,
+            translate: 0.1,
+            scale: 0.5,
+            shear: 0.0,
+            flipud: 0.0,
+            fliplr: 0.5,
+            mosaic: 1.0,
+            close_mosaic: 10,
+            nms: VAL_NMS,
+            compute: Compute::default(),
+        }
+    }
+}
+
+/// Validation keeps nearly every box, for the whole precision-recall curve.
+const VAL_NMS: Nms = Nms { conf: 0.001, iou: 0.7, max_det: 300 };
+
+const PREDICT_NMS: Nms = Nms { conf: 0.25, ..VAL_NMS };
+
+/// A validation of given weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ValConfig {
+    /// Graph and scale of the weights. Comes from the weights.
+    pub model: String,
+    pub names: Vec<String>,
+    pub imgsz: u32,
+    /// `train`, `val` or `test`.
+    pub split: String,
+    #[serde(flatten)]
+    pub nms: Nms,
+    #[serde(flatten)]
+    pub compute: Compute,
+}
+
+impl Default for ValConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            names: Vec::new(),
+            imgsz: 640,
+            split: "val".into(),
+            nms: VAL_NMS,
+            compute: Compute::default(),
+        }
+    }
+}
+
+/// Detection on pictures without labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PredictConfig {
+    /// Graph and scale of the weights. Comes from the weights.
+    pub model: String,
+    pub names: Vec<String>,
+    pub imgsz: u32,
+    /// Write pictures with the boxes drawn.
+    pub save: bool,
+    /// Write `labels/<picture>.txt`: class, box, score.
+    pub save_txt: bool,
+    #[serde(flatten)]
+    pub nms: Nms,
+    #[serde(flatten)]
+    pub compute: Compute,
+}
+
+impl Default for PredictConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            names: Vec::new(),
+            imgsz: 640,
+            save: true,
+            save_txt: false,
+            nms: PREDICT_NMS,
+            compute: Compute::default(),
+        }
+    }
+}
+
+/// Settings of a run that can't change its result: they are recorded, never hashed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Launch {
+    /// The data set's YAML file.
+    pub data: Option<String>,
+    /// Weights to validate, to predict with, or to start training from.
+    pub weights: Option<String>,
+    /// Pictures to predict on: a file, a folder or a glob.
+    pub source: Option<String>,
+    /// A file of settings to use instead of the model's preset.
+    pub cfg: Option<String>,
+    /// Loader threads.
+    pub workers: u32,
+    pub device: String,
+    /// Folder of run folders; by default `runs/<task>`.
+    pub project: Option<String>,
+    /// Name of the run folder; by default `exp`, numbered when taken.
+    pub name: Option<String>,
+    /// Write into an existing run folder of that name.
+    pub exist_ok: bool,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self {
+            data: None,
+            weights: None,
+            source: None,
+            cfg: None,
+            workers: 2,
+            device: "auto".into(),
+            project: None,
+            name: None,
+            exist_ok: false,
+        }
+    }
+}
+
+/// Scales of both published graphs.
+pub const SCALES: [char; 5] = ['n', 's', 'm', 'l', 'x'];
+
+/// The names that `model=` takes.
+pub fn model_names() -> impl Iterator<Item = String> {
+    ["yolov12", "yolo12"]
+        .into_iter()
+        .flat_map(|graph| SCALES.into_iter().map(move |scale| format!("{graph}{scale}")))
+}
+
+impl Schema for TrainConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_model(&self.model)?;
+        check_imgsz(self.imgsz)?;
+        check_nms(&self.nms)?;
+        check_compute(&self.compute)?;
+        for (key, value) in [("epochs", self.epochs), ("batch", self.batch), ("nbs", self.nbs)] {
+            within(key, f64::from(value), 1.0, 1e6)?;
+        }
+        for (key, value) in [
+            ("lrf", self.lrf),
+            ("momentum", self.momentum),
+            ("warmup_momentum", self.warmup_momentum),
+            ("ema_decay", self.ema_decay),
+            ("hsv_h", self.hsv_h),
+            ("hsv_s", self.hsv_s),
+            ("hsv_v", self.hsv_v),
+            ("translate", self.translate),
+            ("flipud", self.flipud),
+            ("fliplr", self.fliplr),
+            ("mosaic", self.mosaic),
+        ] {
+            within(key, value, 0.0, 1.0)?;
+        }
+        for (key, value) in [
+            ("lr0", self.lr0),
+            ("weight_decay", self.weight_decay),
+            ("warmup_bias_lr", self.warmup_bias_lr),
+        ] {
+            within(key, value, 0.0, 10.0)?;
+        }
+        within("scale", self.scale, 0.0, 0.99)?;
+        within("degrees", self.degrees, 0.0, 180.0)?;
+        within("shear", self.shear, 0.0, 80.0)?;
+        for (key, value) in [
+            ("warmup_epochs", self.warmup_epochs),
+            ("box", self.box_gain),
+            ("cls", self.cls_gain),
+            ("dfl", self.dfl_gain),
+        ] {
+            within(key, value, 0.0, 1e6)?;
+        }
+        within("max_grad_norm", self.max_grad_norm, f64::MIN_POSITIVE, 1e9)?;
+        within("ema_tau", self.ema_tau, f64::MIN_POSITIVE, 1e9)
+    }
+}
+
+impl Schema for ValConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_imgsz(self.imgsz)?;
+        one_of("split", &self.split, ["train", "val", "test"].map(str::to_owned))?;
+        check_nms(&self.nms)?;
+        check_compute(&self.compute)
+    }
+}
+
+impl Schema for PredictConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_imgsz(self.imgsz)?;
+        check_nms(&self.nms)?;
+        check_compute(&self.compute)
+    }
+}
+
+impl Schema for Launch {
+    fn check(&self) -> Result<(), ConfigError> {
+        within("workers", f64::from(self.workers), 1.0, 512.0)
+    }
+}
+
+fn check_model(model: &str) -> Result<(), ConfigError> {
+    one_of("model", model, model_names())
+}
+
+fn check_imgsz(imgsz: u32) -> Result<(), ConfigError> {
+    within("imgsz", f64::from(imgsz), 32.0, 8192.0)?;
+    if imgsz % 32 == 0 {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: "imgsz".into(),
+        reason: format!("{imgsz} is not a multiple of the largest stride, 32"),
+    })
+}
+
+fn check_nms(nms: &Nms) -> Result<(), ConfigError> {
+    within("conf", nms.conf, 0.0, 1.0)?;
+    within("iou", nms.iou, 0.0, 1.0)?;
+    within("max_det", f64::from(nms.max_det), 1.0, 100_000.0)
+}
+
+fn check_compute(compute: &Compute) -> Result<(), ConfigError> {
+    within("threads", f64::from(compute.threads), 1.0, 512.0)
+}
+
+fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("{value} is outside {low} to {high}"),
+    })
+}
+
+fn one_of(
+    key: &str,
+    value: &str,
+    allowed: impl IntoIterator<Item = String>,
+) -> Result<(), ConfigError> {
+    let allowed: Vec<_> = allowed.into_iter().collect();
+    if allowed.iter().any(|a| a == value) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("`{value}` is not one of {}", allowed.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survives_yaml_and_keeps_its_hash() {
+        let config = Config::Train(TrainConfig::default());
+        let yaml = serde_yaml::to_string(&config).unwrap();
+        let back: Config = serde_yaml::from_str(&yaml).unwrap();
+        assert_eq!(back, config);
+        assert_eq!(back.digest(), config.digest());
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        TrainConfig::default().check().unwrap();
+        ValConfig::default().check().unwrap();
+        PredictConfig::default().check().unwrap();
+        Launch::default().check().unwrap();
+    }
+
+    #[test]
+    fn refuses_values_out_of_range_by_name() {
+        let config = TrainConfig { imgsz: 300, ..Default::default() };
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "imgsz: 300 is not a multiple of the largest stride, 32"
+        );
+        let config = TrainConfig { fliplr: 2.0, ..Default::default() };
+        assert_eq!(config.check().unwrap_err().to_string(), "fliplr: 2 is outside 0 to 1");
+        let config = TrainConfig { model: "yolo11n".into(), ..Default::default() };
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("model: `yolo11n` is not one of yolov12n")
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! What a trainer says while it runs: JSON lines on its standard output. Lasting events are also
+//! the log `events.jsonl`, where each line carries the digest of the one before; progress is not
+//! logged. How events look to a person is decided where they are shown.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Digest;
+use crate::config::Task;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The trainer has read its inputs.
+    Start { task: Task, version: String, model: String, parameters: u64, images: Images },
+    /// What is really in force, after `auto` was settled: optimizer, lr, weight decay, ...
+    Settings { values: Map<String, Value> },
+    /// Something a person should know; `code` is stable.
+    Note {
+        code: String,
+        message: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
+    },
+    /// How far a phase has come. Not logged.
+    Progress(Progress),
+    /// An epoch is trained and validated.
+    Epoch(Epoch),
+    /// The outcome of a validation.
+    Metrics(Metrics),
+    /// A picture was predicted on; `objects` counts by class name.
+    Predicted { path: String, width: u32, height: u32, objects: Map<String, Value> },
+    /// Stopped on request; everything so far is saved.
+    Interrupted { epoch: u32 },
+    /// Stopped by an error.
+    Failed {
+        code: String,
+        message: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// All outputs are written.
+    Finished { seconds: f64 },
+}
+
+/// Pictures per split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Images {
+    pub train: u64,
+    pub val: u64,
+    pub source: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// `scan`, `train`, `val` or `predict`.
+    pub phase: String,
+    /// From 1.
+    pub epoch: u32,
+    pub epochs: u32,
+    /// Batches or pictures.
+    pub done: u64,
+    pub total: u64,
+    /// Running means of this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<Losses>,
+    /// Objects in the last batch.
+    pub instances: u64,
+    pub imgsz: u32,
+    /// Resident memory in bytes.
+    pub memory: u64,
+    pub images_per_second: f64,
+}
+
+/// Loss components after their gains, per image.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Losses {
+    #[serde(rename = "box")]
+    pub box_loss: f64,
+    #[serde(rename = "cls")]
+    pub cls_loss: f64,
+    #[serde(rename = "dfl")]
+    pub dfl_loss: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: u32,
+    pub epochs: u32,
+    pub train: Losses,
+    pub val: Losses,
+    pub metrics: Metrics,
+    /// Learning rate of the weights at the end of the epoch.
+    pub lr: f64,
+    pub instances: u64,
+    pub imgsz: u32,
+    pub memory: u64,
+    pub images_per_second: f64,
+    pub seconds: f64,
+    /// Whether this is the best epoch so far.
+    pub best: bool,
+}
+
+/// Detection metrics; precision and recall at the confidence of the best mean F1.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Metrics {
+    pub images: u64,
+    pub instances: u64,
+    pub precision: f64,
+    pub recall: f64,
+    pub map50: f64,
+    /// Mean over IoU 0.50 to 0.95 in steps of 0.05.
+    #[serde(rename = "map50-95")]
+    pub map: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassMetrics>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassMetrics {
+    pub name: String,
+    pub instances: u64,
+    pub precision: f64,
+    pub recall: f64,
+    pub map50: f64,
+    #[serde(rename = "map50-95")]
+    pub map: f64,
+}
+
+/// One line of standard output. `link` is absent on events that are not logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    #[serde(flatten)]
+    pub link: Option<Link>,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A line's place in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// From 0.
+    pub seq: u64,
+    /// Milliseconds since 1970, UTC.
+    pub time: u64,
+    /// SHA-256 of the line before, without its line break; of nothing for the first.
+    pub prev: Digest,
+}
+
+/// Appends to `events.jsonl`.
+pub struct EventLog {
+    file: File,
+    next: u64,
+    head: Digest,
+}
+
+impl EventLog {
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::create(path)?, next: 0, head: Digest::of(b"") })
+    }
+
+    /// Logs `event` unless it is mere progress; returns the line, without a line break, that goes
+    /// to standard output.
+    pub fn append(&mut self, event: Event) -> io::Result<String> {
+        let lasting = !matches!(event, Event::Progress(_));
+        let link = lasting.then(|| Link { seq: self.next, time: now_ms(), prev: self.head });
+        let text = serde_json::to_string(&Line { link, event })?;
+        if lasting {
+            self.file.write_all(format!("{text}\n").as_bytes())?;
+            self.next += 1;
+            self.head = Digest::of(text.as_bytes());
+        }
+        Ok(text)
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Length and last digest of a log: what a record keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    pub count: u64,
+    pub head: Digest,
+}
+
+/// A line of a log that is not what its successor, or the record, says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    #[error("line {line} is not an event: {reason}")]
+    Unreadable { line: u64, reason: String },
+    #[error("line {line} was changed: its digest is not the one that line {} carries", line + 1)]
+    Changed { line: u64 },
+    #[error("line {line} is out of sequence")]
+    Sequence { line: u64 },
+}
+
+/// Checks every link of a log; returns its lines and its head.
+pub fn read_log(text: &str) -> Result<(Vec<Line>, LogHead), LogError> {
+    let mut head = Digest::of(b"");
+    let mut lines = Vec::new();
+    for (i, text) in text.lines().enumerate() {
+        let number = i as u64 + 1;
+        let line: Line = serde_json::from_str(text)
+            .map_err(|e| LogError::Unreadable { line: number, reason: e.to_string() })?;
+        let link = line.link.as_ref().ok_or(LogError::Sequence { line: number })?;
+        if link.prev != head {
+            // The first line's predecessor is nothing, so only the line itself can be wrong.
+            return Err(LogError::Changed { line: (number - 1).max(1) });
+        }
+        if link.seq != i as u64 {
+            return Err(LogError::Sequence { line: number });
+        }
+        head = Digest::of(text.as_bytes());
+        lines.push(line);
+    }
+    let count = lines.len() as u64;
+    Ok((lines, LogHead { count, head }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(message: &str) -> Event {
+        Event::Note { code: "test".into(), message: message.into(), file: None, line: None }
+    }
+
+    fn log() -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let mut log = EventLog::create(&path).unwrap();
+        for message in ["one", "two", "three"] {
+            log.append(note(message)).unwrap();
+        }
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_log_reads_back_and_a_changed_line_is_named() {
+        let text = log();
+        let (lines, head) = read_log(&text).unwrap();
+        assert_eq!((lines.len(), head.count), (3, 3));
+        assert_eq!(lines[1].event, note("two"));
+        let changed = text.replace("two", "2wo");
+        assert_eq!(read_log(&changed), Err(LogError::Changed { line: 2 }));
+        // The last line has no successor: the record's head is what catches it.
+        let (_, other) = read_log(&text.replace("three", "3hree")).unwrap();
+        assert_ne!(other, head);
+    }
+
+    #[test]
+    fn progress_is_said_but_not_logged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let mut log = EventLog::create(&path).unwrap();
+        let progress = Event::Progress(Progress {
+            phase: "train".into(),
+            epoch: 1,
+            epochs: 3,
+            done: 1,
+            total: 13,
+            losses: Some(Losses::default()),
+            instances: 9,
+            imgsz: 320,
+            memory: 0,
+            images_per_second: 0.0,
+        });
+        let said = log.append(progress.clone()).unwrap();
+        let line: Line = serde_json::from_str(&said).unwrap();
+        assert_eq!(line, Line { link: None, event: progress });
+        assert_eq!(std::fs::read(path).unwrap(), b"");
+    }
+}

@@ -1,0 +1,18 @@
+//! What `ybox` and its trainer agree on: the configuration schema, how things are hashed, and the
+//! files of a run folder. Both sides meet only here and in those files.
+//!
+//! Nothing in this crate talks to a network, an engine or a GPU; it reads and writes files at most.
+
+pub mod canonical;
+pub mod chain;
+pub mod config;
+pub mod dataset;
+pub mod digest;
+pub mod events;
+pub mod files;
+pub mod manifest;
+pub mod overrides;
+pub mod record;
+pub mod weights;
+
+pub use digest::Digest;

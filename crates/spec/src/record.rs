@@ -1,0 +1,154 @@
+//! `run.json`, the record of a run, and the hashes that name it. Recomputing them from a run
+//! folder and comparing is `ybox verify`'s work.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::chain::ChainHead;
+use crate::config::{AttentionPath, Config, Numerics};
+use crate::events::LogHead;
+use crate::{Digest, canonical};
+
+/// Value of `schema` in every record of this form.
+pub const SCHEMA: &str = "ybox.run/v1";
+pub const INPUT_DOMAIN: &str = "ybox.input.v1";
+pub const RESULT_DOMAIN: &str = "ybox.result.v1";
+pub const RUN_DOMAIN: &str = "ybox.run.v1";
+pub const RECORD_DOMAIN: &str = "ybox.record.v1";
+
+/// What a run started from. The same on every machine that starts the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Config digest of the image: its identity whatever the compression.
+    pub image: Digest,
+    /// Hash of the resolved config.
+    pub config: Digest,
+    /// Merkle root of the data manifest.
+    pub data: Digest,
+    /// SHA-256 of the initial weights' file, if training did not start from scratch.
+    pub weights: Option<Digest>,
+    pub attention: AttentionPath,
+    pub numerics: Numerics,
+}
+
+impl Inputs {
+    pub fn hash(&self) -> Digest {
+        canonical::digest(INPUT_DOMAIN, self)
+    }
+}
+
+/// A file of the run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Relative to the run folder.
+    pub path: String,
+    pub size: u64,
+    pub sha256: Digest,
+}
+
+/// What a run produced and would produce again: nothing in here depends on time or place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Sorted by path.
+    pub artifacts: Vec<Artifact>,
+    /// Head of the metric chain of a training.
+    pub steps: Option<ChainHead>,
+}
+
+impl Outputs {
+    pub fn hash(&self) -> Digest {
+        canonical::digest(RESULT_DOMAIN, self)
+    }
+}
+
+/// The hash that people pass around.
+pub fn run_hash(input: Digest, result: Digest) -> Digest {
+    canonical::digest(RUN_DOMAIN, &serde_json::json!({ "input": input, "result": result }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Completed,
+    /// Stopped on request; the outputs are those of the epochs done.
+    Interrupted,
+}
+
+/// The record of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub schema: String,
+    pub status: Status,
+    pub inputs: Inputs,
+    pub outputs: Outputs,
+    pub input_hash: Digest,
+    pub result_hash: Digest,
+    pub run_hash: Digest,
+    /// The resolved config, whose hash is in `inputs`.
+    pub config: Config,
+    pub events: LogHead,
+    /// Files of the run folder that are not outputs: they may differ from run to run.
+    pub files: Vec<Artifact>,
+    /// Where the run happened and what it was started with. Informative: in no input or result
+    /// hash, but in `record_hash`.
+    pub circumstances: Circumstances,
+    /// Hash of this record without this field.
+    pub record_hash: Option<Digest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// Version of ybox.
+    pub ybox: String,
+    /// Start and end, RFC 3339, UTC.
+    pub started: String,
+    pub finished: String,
+    pub image: ImageSource,
+    pub data: DataSource,
+    /// Path of the initial weights as given.
+    pub weights: Option<String>,
+    /// Engine that ran the container: kind and version.
+    pub engine: Value,
+    /// The launch settings.
+    pub launch: Value,
+    /// Facts of `ybox probe`.
+    pub host: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSource {
+    /// The image's name and tag in the local store.
+    pub reference: String,
+    pub manifest: Digest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// Absolute path of the data set's root on the machine that ran.
+    pub root: String,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Record {
+    /// Sets all hashes from the content.
+    pub fn seal(mut self) -> Self {
+        self.input_hash = self.inputs.hash();
+        self.result_hash = self.outputs.hash();
+        self.run_hash = run_hash(self.input_hash, self.result_hash);
+        self.record_hash = Some(self.own_hash());
+        self
+    }
+
+    /// What `record_hash` has to be.
+    pub fn own_hash(&self) -> Digest {
+        let mut value = serde_json::to_value(self).expect("a record is plain data");
+        value.as_object_mut().expect("a record is an object").remove("record_hash");
+        canonical::digest(RECORD_DOMAIN, &value)
+    }
+
+    /// The bytes of `run.json`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a record is plain data") + "\n"
+    }
+}
