@@ -1,1 +1,13 @@
+//! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
+//! verifiable results.
 
+pub mod cli;
+pub mod engine;
+pub mod fetch;
+pub mod image;
+pub mod lock;
+pub mod plan;
+pub mod probe;
+pub mod record;
+pub mod settings;
+pub mod ui;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `ybox` command: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ybox::cli::main()
+}

@@ -1,0 +1,101 @@
+//! The command line: one file per verb, each with its arguments and what it does with them. The
+//! work itself is the library's; errors are rendered here, once.
+
+mod build;
+mod data;
+mod fetch;
+mod images;
+mod lock;
+mod plan;
+mod probe;
+mod run;
+mod runs;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::settings::{self, Settings};
+use crate::ui::Failure;
+
+/// Reproducible YOLOv12 training: byte-pinned images, hashed runs, verifiable results.
+#[derive(Debug, Parser)]
+#[command(name = "ybox", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: settings::Flags,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show what this machine has: CPU, GPUs, driver, engines
+    Probe(probe::Args),
+    /// Choose variant, attention path and numerics for this machine, and say why
+    Plan(plan::Args),
+    /// Resolve a recipe to exact packages and hashes
+    Lock(lock::Args),
+    /// Download and check the inputs of a lock
+    Fetch(fetch::Args),
+    /// Assemble an image from its lock
+    Build(build::Args),
+    /// List the images of the local store
+    Images(images::Args),
+    /// Train, validate or predict in a container
+    Run(run::Args),
+    /// Recompute every hash of a run and compare
+    Verify(verify::Args),
+    /// List run folders
+    Runs(runs::Args),
+    /// Make data sets
+    Data(data::Args),
+}
+
+/// What every verb is given.
+pub struct Context {
+    pub settings: Settings,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+/// How a verb that could do its work ended. Exit codes: 0 yes; 1 a refusal or a mismatch; 2 bad
+/// usage or the unexpected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    Yes,
+    No,
+}
+
+/// Parses the command line, runs the verb and renders what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(ExitStatus::Yes) => ExitCode::SUCCESS,
+        Ok(ExitStatus::No) => ExitCode::from(1),
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::unexpected("cannot start the asynchronous runtime", &e))?;
+    let context = Context { settings: Settings::resolve(cli.settings)?, runtime };
+    match cli.verb {
+        Verb::Probe(args) => probe::run(args, &context),
+        Verb::Plan(args) => plan::run(args, &context),
+        Verb::Lock(args) => lock::run(args, &context),
+        Verb::Fetch(args) => fetch::run(args, &context),
+        Verb::Build(args) => build::run(args, &context),
+        Verb::Images(args) => images::run(args, &context),
+        Verb::Run(args) => run::run(args, &context),
+        Verb::Verify(args) => verify::run(args, &context),
+        Verb::Runs(args) => runs::run(args, &context),
+        Verb::Data(args) => data::run(args, &context),
+    }
+}

@@ -1,0 +1,11 @@
+//! `ybox run`.
+
+use super::{Context, ExitStatus};
+use crate::ui::Failure;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args, _context: &Context) -> Result<ExitStatus, Failure> {
+    Err(Failure::new("`ybox run` is not there yet", 2))
+}

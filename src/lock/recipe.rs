@@ -1,0 +1,105 @@
+//! `docker/<variant>.yaml`: what goes into an image, by name and version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use ybox_spec::{Digest, canonical};
+
+pub const RECIPE_SCHEMA: &str = "ybox.recipe/v1";
+
+/// A recipe as written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    pub schema: String,
+    pub variant: String,
+    pub base: Base,
+    #[serde(default)]
+    pub wheels: Vec<Wheel>,
+    pub trainer: TrainerBinary,
+    pub presets: Presets,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    pub entrypoint: Vec<String>,
+    #[serde(default)]
+    pub supports: Supports,
+}
+
+/// Debian packages that make the file system everything else stands on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// `debian`.
+    pub archive: String,
+    /// Suites in the order of preference of equal versions, e.g. `trixie`, `trixie-security`.
+    pub suites: Vec<String>,
+    pub architecture: String,
+    pub packages: Vec<String>,
+    /// Globs of paths that are left out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+}
+
+/// Files taken from a Python wheel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wheel {
+    pub name: String,
+    pub version: String,
+    /// Globs that wheel file names must match, e.g. `*-cp311-cp311-manylinux_2_28_x86_64.whl`.
+    pub file: String,
+    /// Layer that the files go to.
+    pub layer: String,
+    pub files: Vec<Placement>,
+}
+
+/// Which files of an archive go where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// Glob over the archive's paths.
+    pub from: String,
+    /// Absolute folder in the image; the file keeps its own name.
+    pub to: String,
+}
+
+/// The trainer, built on this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerBinary {
+    /// Relative to the project.
+    pub binary: String,
+    /// Absolute path in the image.
+    pub to: String,
+}
+
+/// Training presets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presets {
+    /// Folder relative to the project; its `*.yaml` are taken.
+    pub from: String,
+    /// Absolute folder in the image.
+    pub to: String,
+}
+
+/// Hardware that the contents can use.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supports {
+    /// Compute capabilities, e.g. `7.5`; empty for a CPU image.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Oldest driver version, e.g. `580.65.06`.
+    #[serde(default)]
+    pub driver: Option<String>,
+}
+
+impl Recipe {
+    /// Hash of the content, whatever its layout or comments.
+    pub fn digest(&self) -> Digest {
+        canonical::digest("ybox.recipe.v1", self)
+    }
+}

@@ -1,0 +1,1 @@
+//! Facts about this host: GPUs, driver, CPU, engines. No decisions.

@@ -1,0 +1,66 @@
+//! Flags over environment over file over defaults, resolved once into an immutable struct. Nothing
+//! deeper reads an environment variable.
+
+use std::path::PathBuf;
+
+use crate::ui::{Explain, Failure};
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Folder for downloads and images [default: ~/.local/share/ybox]
+    #[arg(long, global = true, env = "YBOX_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Folder with docker/ and configs/ [default: the nearest one upwards from here]
+    #[arg(long, global = true, env = "YBOX_PROJECT", value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Machine-readable output: JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Resolved settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where downloads and images are kept. Absolute.
+    pub home: PathBuf,
+    /// Where `docker/` and `configs/` lie, if there is such a folder. Absolute.
+    pub project: Option<PathBuf>,
+    pub json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("no home folder: neither --home, YBOX_HOME, XDG_DATA_HOME nor HOME is set")]
+    NoHome,
+    #[error("cannot tell the working directory: {0}")]
+    WorkingDirectory(std::io::Error),
+}
+
+impl Explain for SettingsError {
+    fn hint(&self) -> Option<String> {
+        matches!(self, Self::NoHome).then(|| "say where with --home DIR".into())
+    }
+}
+
+impl Settings {
+    pub fn resolve(flags: Flags) -> Result<Self, Failure> {
+        let here = std::env::current_dir().map_err(SettingsError::WorkingDirectory)?;
+        let home = flags.home.or_else(default_home).ok_or(SettingsError::NoHome)?;
+        let project = match flags.project {
+            Some(project) => Some(here.join(project)),
+            None => here
+                .ancestors()
+                .find(|d| d.join("docker").join("cpu.yaml").is_file())
+                .map(Into::into),
+        };
+        Ok(Self { home: here.join(home), project, json: flags.json })
+    }
+}
+
+fn default_home() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    variable("XDG_DATA_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
+        .map(|data| data.join("ybox"))
+}
