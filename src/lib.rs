@@ -10,4 +10,5 @@ pub mod plan;
 pub mod probe;
 pub mod record;
 pub mod settings;
+pub mod synth;
 pub mod ui;
