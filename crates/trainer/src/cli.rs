@@ -104,10 +104,9 @@ fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
     let config: Config = serde_yaml::from_str(&text)
         .map_err(|e| TrainerError::Config { path: cli.config.clone(), reason: e.to_string() })?;
     let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
-    let manifest = text.parse().map_err(|source| TrainerError::Manifest {
-        path: cli.manifest.clone(),
-        source,
-    })?;
+    let manifest = text
+        .parse()
+        .map_err(|source| TrainerError::Manifest { path: cli.manifest.clone(), source })?;
     let job = Job {
         manifest,
         data: cli.data.clone(),

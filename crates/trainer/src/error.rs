@@ -6,6 +6,12 @@ use std::path::{Path, PathBuf};
 use ybox_spec::events::Event;
 use ybox_spec::manifest::ManifestError;
 
+use crate::data::DataError;
+use crate::draw::SaveError;
+use crate::eval::metrics::EvalError;
+use crate::model::{ModelError, SpecError, StateDictError};
+use crate::weights::WeightsFileError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
     #[error("cannot read {}: {source}", path.display())]
@@ -26,6 +32,22 @@ pub enum TrainerError {
     NoWeights,
     #[error("the loss of step {step} (epoch {epoch}) is not finite")]
     NotFinite { epoch: u32, step: u64 },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Picture(#[from] SaveError),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    StateDict(#[from] StateDictError),
+    #[error(transparent)]
+    Weights(#[from] WeightsFileError),
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
+    Torch(#[from] torch_ext::TorchError),
 }
 
 impl TrainerError {
@@ -48,6 +70,12 @@ impl TrainerError {
             Self::AttentionPath { .. } => "no-such-attention-path",
             Self::NoWeights => "no-weights",
             Self::NotFinite { .. } => "loss-not-finite",
+            Self::Data(error) => error.code(),
+            Self::Picture(_) => "write-failed",
+            Self::Spec(_) | Self::Model(_) => "bad-config",
+            Self::StateDict(_) | Self::Weights(_) => "bad-weights",
+            Self::Eval(_) => "scoring-failed",
+            Self::Torch(_) => "libtorch-failed",
         }
     }
 
@@ -55,6 +83,7 @@ impl TrainerError {
         let hint = match self {
             Self::NotPortable => "use numerics=fast: the bits then hold on this kind of CPU only",
             Self::NotFinite { .. } => "a lower lr0 or a larger batch is what mends it most often",
+            Self::Data(error) => error.hint()?,
             _ => return None,
         };
         Some(hint.into())

@@ -8,11 +8,8 @@ use crate::error::TrainerError;
 /// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
 /// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
 /// the L2 cache.
-const PORTABLE: [(&str, &str); 3] = [
-    ("ATEN_CPU_CAPABILITY", "avx2"),
-    ("MKL_CBWR", "COMPATIBLE"),
-    ("ONEDNN_MAX_CPU_ISA", "AVX"),
-];
+const PORTABLE: [(&str, &str); 3] =
+    [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
 
 /// Applies `compute` to this process.
 ///
@@ -31,7 +28,7 @@ pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
     }
     tch::set_num_threads(compute.threads as i32);
     tch::set_num_interop_threads(1);
-    torch_ext::set_deterministic_algorithms(true)?;
+    torch_ext::set_deterministic(true)?;
     choose_attention(compute.attention)
 }
 

@@ -131,8 +131,7 @@ fn oracle(python: &Path, data: &Value) -> Vec<f64> {
 
 #[test]
 fn the_twelve_numbers_equal_pycocotools() {
-    let python =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle-venv/bin/python");
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle-venv/bin/python");
     if !python.exists() {
         println!("skipped: no {}; scripts/oracle-venv.sh makes it", python.display());
         return;

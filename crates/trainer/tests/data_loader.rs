@@ -87,8 +87,7 @@ fn without_augmentation_a_sample_is_its_letterboxed_picture() {
     // The last epoch is closed to mosaic, the ones before are not.
     let is_letterboxed = |batch: &Batch| {
         let index = batch.indices[0];
-        let (expected, placement) =
-            letterbox(split.original(index).unwrap(), 64, Frame::Square);
+        let (expected, placement) = letterbox(split.original(index).unwrap(), 64, Frame::Square);
         let object = split.samples[index].objects[0];
         let expected_cx = object.bbox[0] * placement.original[0] as f32 * placement.scale[0];
         let cx = batch.targets[0].bbox[0] * 64.0;
@@ -156,9 +155,11 @@ fn validation_and_prediction_see_the_same_pixels_in_order() {
 
 #[test]
 fn prediction_goes_on_after_a_picture_that_does_not_decode() {
-    let set = patterned(1)
-        .file("images/a.png", b"not a picture")
-        .picture("z", &Picture::filled(9, 9, [3; 3]), "");
+    let set = patterned(1).file("images/a.png", b"not a picture").picture(
+        "z",
+        &Picture::filled(9, 9, [3; 3]),
+        "",
+    );
     let listed = Arc::new(sources(&set.manifest(), set.root(), "train", 64).unwrap());
     let results: Vec<_> = prediction(&listed, 2).unwrap().collect();
     assert!(matches!(results[0], Err(DataError::Decode { .. })));

@@ -12,9 +12,8 @@ type Fixture = HashMap<String, Tensor>;
 
 /// `None`, and a line that says so, where the fixtures are absent.
 fn fixture(name: &str) -> Option<Fixture> {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/reference/fixtures")
-        .join(name);
+    let path: PathBuf =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/fixtures").join(name);
     if !path.exists() {
         println!("skipped: no {}", path.display());
         return None;

@@ -36,7 +36,8 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 fn the_same_batch_gives_the_same_bits() {
     let run = || {
         let maps = raw(2, 0.3).map(|map| map.set_requires_grad(true));
-        let targets = targets(&[0, 1, 1], &[0.5, 0.5, 0.5, 0.5, 0.3, 0.3, 0.2, 0.4, 0.7, 0.6, 0.5, 0.3]);
+        let targets =
+            targets(&[0, 1, 1], &[0.5, 0.5, 0.5, 0.5, 0.3, 0.3, 0.2, 0.4, 0.7, 0.6, 0.5, 0.3]);
         let output = loss().compute(&maps, &targets);
         output.total.backward();
         (bits(&output.items), maps.map(|map| bits(&map.grad())))

@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn each_object_is_met_once_by_the_best_score() {
         let mut outcome = ClassOutcome::default();
-        outcome.add(vec![scored(0., 0.3), scored(1., 0.9), scored(50., 0.8)], &[[0., 0., 10., 10.]]);
+        outcome
+            .add(vec![scored(0., 0.3), scored(1., 0.9), scored(50., 0.8)], &[[0., 0., 10., 10.]]);
         assert_eq!(outcome.detections, [(0.9, true), (0.8, false), (0.3, false)]);
         assert_eq!(outcome.objects, 1);
     }

@@ -167,7 +167,11 @@ impl Evaluator {
         Dataset {
             images: self.pictures.keys().map(|&id| Image { id, ..Default::default() }).collect(),
             categories: names
-                .map(|(i, name)| Category { id: category(i), name: name.clone(), ..Default::default() })
+                .map(|(i, name)| Category {
+                    id: category(i),
+                    name: name.clone(),
+                    ..Default::default()
+                })
                 .collect(),
             annotations,
             ..Default::default()
@@ -175,7 +179,8 @@ impl Evaluator {
     }
 
     fn results(&self) -> Vec<Annotation> {
-        let all = self.pictures.iter().flat_map(|(id, p)| p.detections.iter().map(move |d| (id, d)));
+        let all =
+            self.pictures.iter().flat_map(|(id, p)| p.detections.iter().map(move |d| (id, d)));
         all.map(|(&image_id, detection)| Annotation {
             image_id,
             category_id: category(detection.class as usize),
@@ -252,7 +257,11 @@ mod tests {
     #[test]
     fn perfect_detections_score_one() {
         let mut evaluator = evaluator();
-        evaluator.add(7, &[detection(0., 0, 0.9), detection(100., 1, 0.8)], &[truth(0., 0), truth(100., 1)]);
+        evaluator.add(
+            7,
+            &[detection(0., 0, 0.9), detection(100., 1, 0.8)],
+            &[truth(0., 0), truth(100., 1)],
+        );
         let metrics = evaluator.finish().unwrap();
         assert_eq!((metrics.images, metrics.instances), (1, 2));
         for value in [metrics.precision, metrics.recall, metrics.map50, metrics.map] {

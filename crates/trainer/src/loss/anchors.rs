@@ -49,9 +49,6 @@ mod tests {
     fn points_are_cell_centres_in_row_major_order() {
         let anchors = make_anchors(&[(2, 3), (1, 1)], &[8, 16], Device::Cpu);
         let pixels = Vec::<f32>::try_from(anchors.pixels().flatten(0, -1)).unwrap();
-        assert_eq!(
-            pixels,
-            [4., 4., 12., 4., 20., 4., 4., 12., 12., 12., 20., 12., 8., 8.]
-        );
+        assert_eq!(pixels, [4., 4., 12., 4., 20., 4., 4., 12., 12., 12., 20., 12., 8., 8.]);
     }
 }

@@ -48,7 +48,8 @@ mod tests {
         )
         .unwrap();
         let p = |side: usize, bin: usize| f64::from(log_p[side * 16 + bin]);
-        let expected = -(0.75 * p(0, 2) + 0.25 * p(0, 3)
+        let expected = -(0.75 * p(0, 2)
+            + 0.25 * p(0, 3)
             + p(1, 0)
             + p(2, 14)
             + 0.01 * p(3, 14)

@@ -244,7 +244,9 @@ mod tests {
 
     #[test]
     fn auto_takes_adamw_for_short_runs_with_a_rate_by_classes() {
-        for (classes, lr) in [(1, 0.002), (3, 0.001_429), (20, 0.000_417), (28, 0.000_313), (80, 0.000_119)] {
+        for (classes, lr) in
+            [(1, 0.002), (3, 0.001_429), (20, 0.000_417), (28, 0.000_313), (80, 0.000_119)]
+        {
             let schedule = Schedule::new(&TrainConfig::default(), Extent { classes, ..SMALL });
             let e = schedule.effective();
             assert_eq!((e.algorithm, e.lr, e.momentum), (Algorithm::AdamW, lr, 0.9));
@@ -258,7 +260,10 @@ mod tests {
         let with = |images| Schedule::new(&config, Extent { images, ..SMALL });
         assert_eq!(with(6400).effective().algorithm, Algorithm::AdamW);
         let e = with(6401).effective().clone();
-        assert_eq!((e.algorithm, e.lr, e.momentum, e.warmup_bias_lr), (Algorithm::Sgd, 0.01, 0.9, 0.));
+        assert_eq!(
+            (e.algorithm, e.lr, e.momentum, e.warmup_bias_lr),
+            (Algorithm::Sgd, 0.01, 0.9, 0.)
+        );
     }
 
     #[test]
@@ -270,9 +275,13 @@ mod tests {
 
     #[test]
     fn weight_decay_follows_the_pictures_per_step() {
-        for (batch, accumulate, decay) in
-            [(1, 64, 0.0005), (16, 4, 0.0005), (24, 3, 0.000_562_5), (64, 1, 0.0005), (256, 1, 0.002)]
-        {
+        for (batch, accumulate, decay) in [
+            (1, 64, 0.0005),
+            (16, 4, 0.0005),
+            (24, 3, 0.000_562_5),
+            (64, 1, 0.0005),
+            (256, 1, 0.002),
+        ] {
             let schedule = Schedule::new(&TrainConfig { batch, ..sgd() }, SMALL);
             assert_eq!(schedule.effective().accumulate, accumulate, "batch {batch}");
             near(schedule.effective().weight_decay, decay);
@@ -298,7 +307,9 @@ mod tests {
 
     #[test]
     fn a_warmup_lasts_three_epochs_or_a_hundred_iterations() {
-        for (epochs, batches, iterations) in [(3., 463, 1389), (3., 13, 100), (0., 463, 0), (0.5, 1000, 500)] {
+        for (epochs, batches, iterations) in
+            [(3., 463, 1389), (3., 13, 100), (0., 463, 0), (0.5, 1000, 500)]
+        {
             assert_eq!(warmup_iterations(epochs, batches), iterations);
         }
     }
