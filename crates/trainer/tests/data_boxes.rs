@@ -1,5 +1,6 @@
 //! Boxes follow the pixels: a coloured rectangle is painted, the picture augmented, the rectangle
 //! found again and its extent compared with the box.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 
@@ -40,13 +41,10 @@ fn line(class: usize, corners: [u32; 4], [width, height]: [u32; 2]) -> String {
 /// The extent of a class's colour in planes `[3, side, side]`.
 fn extent(planes: &[u8], class: usize, side: usize) -> Option<[f32; 4]> {
     let level = |c: usize, x: usize, y: usize| planes[c * side * side + y * side + x];
-    let shows = |x, y| {
-        level(class, x, y) >= 128 && (0..3).all(|c| c == class || level(c, x, y) < 50)
-    };
-    let hits: Vec<_> = (0..side * side)
-        .map(|i| (i % side, i / side))
-        .filter(|&(x, y)| shows(x, y))
-        .collect();
+    let shows =
+        |x, y| level(class, x, y) >= 128 && (0..3).all(|c| c == class || level(c, x, y) < 50);
+    let hits: Vec<_> =
+        (0..side * side).map(|i| (i % side, i / side)).filter(|&(x, y)| shows(x, y)).collect();
     let xs = || hits.iter().map(|h| h.0 as f32);
     let ys = || hits.iter().map(|h| h.1 as f32);
     let bound = |values: &mut dyn Iterator<Item = f32>, more: bool| {
@@ -83,7 +81,8 @@ fn compare(config: &TrainConfig, tolerance: f32) -> usize {
                     continue;
                 }
                 let expected = corners(object, side as f32);
-                let found = found.unwrap_or_else(|| panic!("{index} {epoch}: nothing of {object:?}"));
+                let found =
+                    found.unwrap_or_else(|| panic!("{index} {epoch}: nothing of {object:?}"));
                 for (a, b) in found.into_iter().zip(expected) {
                     assert!(
                         (a - b).abs() <= tolerance,

@@ -1,5 +1,6 @@
 //! Batches and evaluation pictures: the same whatever the number of threads, complete, in order,
 //! and with their bits pinned.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 
@@ -87,8 +88,7 @@ fn without_augmentation_a_sample_is_its_letterboxed_picture() {
     // The last epoch is closed to mosaic, the ones before are not.
     let is_letterboxed = |batch: &Batch| {
         let index = batch.indices[0];
-        let (expected, placement) =
-            letterbox(split.original(index).unwrap(), 64, Frame::Square);
+        let (expected, placement) = letterbox(split.original(index).unwrap(), 64, Frame::Square);
         let object = split.samples[index].objects[0];
         let expected_cx = object.bbox[0] * placement.original[0] as f32 * placement.scale[0];
         let cx = batch.targets[0].bbox[0] * 64.0;
@@ -112,7 +112,9 @@ fn the_bits_of_a_batch_are_pinned() {
             }
         }
     }
-    assert_eq!(Digest::of(&bytes).hex(), "?");
+    // Changes only with what the pipeline is meant to compute; retraining then gives other weights.
+    let golden = "a40c97ca2e532ae0e41f8ee6ff08aa4f756270166cd06ab861917a67548238a3";
+    assert_eq!(Digest::of(&bytes).hex(), golden);
 }
 
 #[test]
@@ -156,9 +158,11 @@ fn validation_and_prediction_see_the_same_pixels_in_order() {
 
 #[test]
 fn prediction_goes_on_after_a_picture_that_does_not_decode() {
-    let set = patterned(1)
-        .file("images/a.png", b"not a picture")
-        .picture("z", &Picture::filled(9, 9, [3; 3]), "");
+    let set = patterned(1).file("images/a.png", b"not a picture").picture(
+        "z",
+        &Picture::filled(9, 9, [3; 3]),
+        "",
+    );
     let listed = Arc::new(sources(&set.manifest(), set.root(), "train", 64).unwrap());
     let results: Vec<_> = prediction(&listed, 2).unwrap().collect();
     assert!(matches!(results[0], Err(DataError::Decode { .. })));

@@ -1,5 +1,6 @@
 //! Reading splits: the blood cell set with its two bad lines, and everything that may be wrong
 //! with a file.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 
@@ -83,7 +84,10 @@ fn a_changed_or_missing_file_is_an_error_that_names_it() {
         bytes.push(b' ');
         fs::write(&path, bytes).unwrap();
         let error = scanned(&set).err().unwrap();
-        assert_eq!(error.to_string(), format!("{} has changed since it was hashed", path.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("{} has changed since it was hashed", path.display())
+        );
         assert_eq!(error.code(), "file-changed");
         fs::remove_file(&path).unwrap();
         let error = scanned(&set).err().unwrap();
