@@ -1,5 +1,6 @@
 //! Boxes follow the pixels: a coloured rectangle is painted, the picture augmented, the rectangle
 //! found again and its extent compared with the box.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 

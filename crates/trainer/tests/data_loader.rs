@@ -1,5 +1,6 @@
 //! Batches and evaluation pictures: the same whatever the number of threads, complete, in order,
 //! and with their bits pinned.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 
@@ -111,7 +112,9 @@ fn the_bits_of_a_batch_are_pinned() {
             }
         }
     }
-    assert_eq!(Digest::of(&bytes).hex(), "?");
+    // Changes only with what the pipeline is meant to compute; retraining then gives other weights.
+    let golden = "a40c97ca2e532ae0e41f8ee6ff08aa4f756270166cd06ab861917a67548238a3";
+    assert_eq!(Digest::of(&bytes).hex(), golden);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reading splits: the blood cell set with its two bad lines, and everything that may be wrong
 //! with a file.
+#![allow(clippy::unwrap_used)]
 
 mod data_support;
 

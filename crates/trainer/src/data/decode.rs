@@ -138,8 +138,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_on_damaged_files(at in 0usize..400, byte: u8, format in 0usize..4) {
-            let format = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP, ImageFormat::Jpeg][format];
+        fn never_panics_on_damaged_files(at in 0usize..400, byte: u8, which in 0usize..4) {
+            use ImageFormat::{Bmp, Jpeg, Png, WebP};
+            let format = [Png, Bmp, WebP, Jpeg][which];
             let mut bytes = encoded(two_pixels(), format);
             let at = at % bytes.len();
             bytes[at] = byte;

@@ -77,6 +77,7 @@ pub fn place(
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::resize::fit;
     use super::*;
 
     #[test]
@@ -108,11 +109,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn boxes_come_back(w in 1u32..3000, h in 1u32..3000, rect: bool, shares in [0f32..1.0, 0f32..1.0, 0f32..1.0, 0f32..1.0]) {
+        fn boxes_come_back(
+            w in 1u32..3000,
+            h in 1u32..3000,
+            rect: bool,
+            shares in proptest::array::uniform4(0f32..1.0),
+        ) {
             let frame = if rect { Frame::Rectangle } else { Frame::Square };
-            let fitted = Picture::filled(1, 1, [0; 3]);
-            let (fw, fh) = crate::data::resize::fit(w, h, 320);
-            let fitted = crate::data::resize::resize(&fitted, fw, fh);
+            let (fitted_w, fitted_h) = fit(w, h, 320);
+            let fitted = Picture::filled(fitted_w, fitted_h, [0; 3]);
             let (_, placement) = place(&fitted, [w, h], 320, frame);
             let corners = std::array::from_fn(|i| shares[i] * [w, h][i % 2] as f32);
             let back = placement.to_original(placement.to_frame(corners));

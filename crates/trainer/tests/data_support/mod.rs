@@ -1,5 +1,5 @@
 //! Data sets for the tests: drawn ones in a temporary folder, and the blood cells in `shared`.
-#![allow(dead_code)]
+#![allow(clippy::unwrap_used, dead_code)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,10 @@
 
 use super::super::random::Random;
 
+/// 2^23: a sum with it has no room for a fraction, so that the level, rounded half to even, is left
+/// in its lowest byte. A cast would round down and be slower.
+const TO_WHOLE: f32 = 8_388_608.0;
+
 /// Largest strengths: shares of the hue circle, of the saturation and of the value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct HsvRange {
@@ -72,10 +76,7 @@ impl Hsv {
         [5.0, 3.0, 1.0].map(|offset| {
             let k = below_six(below_six(hue + offset));
             let share = k.min(4.0 - k).clamp(0.0, 1.0);
-            let level = value - chroma * share + 0.5;
-            // SAFETY: value is within 0 to 255, chroma within 0 to value and share within 0 to 1,
-            // all finite, so level is within 0.5 to 255.5.
-            unsafe { level.to_int_unchecked::<i32>() as u8 }
+            (value - chroma * share + TO_WHOLE).to_bits() as u8
         })
     }
 }

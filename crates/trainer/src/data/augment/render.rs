@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::super::Picture;
 use super::super::picture::PADDING;
 use super::affine::Affine;
 use super::canvas::{Canvas, Rect, Tile};
@@ -34,10 +35,11 @@ pub fn render(canvas: &Canvas, affine: &Affine) -> Vec<u8> {
         .chunks_exact_mut(side)
         .zip(green.chunks_exact_mut(side))
         .zip(blue.chunks_exact_mut(side));
+    let mut blended = Vec::new();
     for (y, ((r, g), b)) in rows.enumerate() {
         let line = Line::of_row(&inverse, y);
         for tile in &canvas.tiles {
-            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b]);
+            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], &mut blended);
         }
     }
     planes
@@ -84,6 +86,21 @@ impl Line {
         let start = a.start.max(b.start);
         start..a.end.min(b.end).max(start)
     }
+
+    /// The line from output pixel `x` on, in positions of the tile's picture.
+    fn from(&self, tile: &Tile, x: usize) -> Self {
+        let shifted = |steps: Steps, origin: i64| Steps {
+            start: steps.at(x) - (origin << FRACTION),
+            ..steps
+        };
+        Self { u: shifted(self.u, tile.left), v: shifted(self.v, tile.top) }
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Self {
+        let next = |steps: Steps| Steps { start: steps.start + steps.step, ..steps };
+        Self { u: next(self.u), v: next(self.v) }
+    }
 }
 
 fn fixed(value: f64) -> i64 {
@@ -119,7 +136,14 @@ fn div_up(a: i64, b: i64) -> i64 {
     -(-a).div_euclid(b)
 }
 
-fn draw_tile(canvas: &Canvas, tile: &Tile, line: Line, mut out: [&mut [u8]; 3]) {
+/// `blended` is memory for [`draw_level`].
+fn draw_tile(
+    canvas: &Canvas,
+    tile: &Tile,
+    line: Line,
+    mut out: [&mut [u8]; 3],
+    blended: &mut Vec<u16>,
+) {
     let Rect { left, top, right, bottom } = tile.visible;
     let len = out[0].len();
     let touching = Rect { left: left - 1, top: top - 1, right, bottom };
@@ -132,25 +156,57 @@ fn draw_tile(canvas: &Canvas, tile: &Tile, line: Line, mut out: [&mut [u8]; 3]) 
         let rgb = blend_on_canvas(canvas, line.u.at(x), line.v.at(x));
         out.iter_mut().zip(rgb).for_each(|(plane, level)| plane[x] = level);
     }
-    draw_inside(tile, line, inner, out);
+    if inner.is_empty() {
+        return;
+    }
+    let line = line.from(tile, inner.start);
+    let out = out.map(|plane| &mut plane[inner.clone()]);
+    if line.v.step == 0 {
+        draw_level(tile.picture, line, out, blended);
+    } else {
+        draw_sloping(tile.picture, line, out);
+    }
 }
 
-/// The pixels of `range`, all of whose neighbours lie inside the tile.
-fn draw_inside(tile: &Tile, line: Line, range: Range<usize>, [red, green, blue]: [&mut [u8]; 3]) {
-    let stride = tile.picture.stride();
-    let pixels = tile.picture.pixels();
-    let mut u = line.u.at(range.start) - (tile.left << FRACTION);
-    let mut v = line.v.at(range.start) - (tile.top << FRACTION);
-    let out = red[range.clone()].iter_mut().zip(&mut green[range.clone()]).zip(&mut blue[range]);
-    for ((r, g), b) in out {
+/// Pixels whose neighbours all lie inside `picture`; positions are those of the picture.
+fn draw_sloping(picture: &Picture, mut line: Line, [red, green, blue]: [&mut [u8]; 3]) {
+    let stride = picture.stride();
+    let pixels = picture.pixels();
+    for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+        let (u, v) = (line.u.start, line.v.start);
         let at = (v >> FRACTION) as usize * stride + (u >> FRACTION) as usize * 3;
         let (above, below) = (&pixels[at..at + 6], &pixels[at + stride..at + stride + 6]);
         let (fx, fy) = (weight(u), weight(v));
         *r = blend([above[0], above[3], below[0], below[3]], fx, fy);
         *g = blend([above[1], above[4], below[1], below[4]], fx, fy);
         *b = blend([above[2], above[5], below[2], below[5]], fx, fy);
-        u += line.u.step;
-        v += line.v.step;
+        line = line.next();
+    }
+}
+
+/// The same where the whole line reads between two rows: these are blended first, for all columns
+/// at once. Half the work, the same sums.
+fn draw_level(
+    picture: &Picture,
+    mut line: Line,
+    [red, green, blue]: [&mut [u8]; 3],
+    blended: &mut Vec<u16>,
+) {
+    let ends = [line.u.start, line.u.at(red.len() - 1)].map(|u| (u >> FRACTION) as usize);
+    let (first, last) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+    let (y, fy) = ((line.v.start >> FRACTION) as u32, weight(line.v.start));
+    let columns = first * 3..(last + 2) * 3;
+    let (above, below) = (&picture.row(y)[columns.clone()], &picture.row(y + 1)[columns]);
+    blended.clear();
+    blended
+        .extend(above.iter().zip(below).map(|(&a, &b)| mix(u32::from(a), u32::from(b), fy) as u16));
+    line.u.start -= (first as i64) << FRACTION;
+    for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+        let near = &blended[(line.u.start >> FRACTION) as usize * 3..][..6];
+        let fx = weight(line.u.start);
+        let level = |c: usize| rounded(mix(u32::from(near[c]), u32::from(near[c + 3]), fx));
+        [*r, *g, *b] = [level(0), level(1), level(2)];
+        line = line.next();
     }
 }
 
@@ -169,16 +225,24 @@ fn weight(position: i64) -> u32 {
 /// Upper left, upper right, lower left, lower right.
 #[inline(always)]
 fn blend(near: [u8; 4], fx: u32, fy: u32) -> u8 {
-    const ONE: u32 = 1 << WEIGHT;
     let [a, b, c, d] = near.map(u32::from);
-    let above = a * (ONE - fx) + b * fx;
-    let below = c * (ONE - fx) + d * fx;
-    ((above * (ONE - fy) + below * fy + (1 << (2 * WEIGHT - 1))) >> (2 * WEIGHT)) as u8
+    rounded(mix(mix(a, b, fx), mix(c, d, fx), fy))
+}
+
+/// A weighted sum, 256 times as large as its parts.
+#[inline(always)]
+fn mix(a: u32, b: u32, weight_of_b: u32) -> u32 {
+    a * ((1 << WEIGHT) - weight_of_b) + b * weight_of_b
+}
+
+/// A level from a sum that was mixed twice.
+#[inline(always)]
+fn rounded(sum: u32) -> u8 {
+    ((sum + (1 << (2 * WEIGHT - 1))) >> (2 * WEIGHT)) as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Picture;
     use super::super::super::random::{Purpose, Random};
     use super::super::affine::AffineRange;
     use super::super::mosaic;
