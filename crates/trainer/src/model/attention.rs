@@ -170,6 +170,7 @@ pub(super) struct A2C2f {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model holds a dozen")]
 enum Inner {
     Attention([ABlock; 2]),
     C3k(C3k),

@@ -67,6 +67,7 @@ pub(super) struct C3k2 {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model holds a dozen")]
 enum Inner {
     Bottleneck(Bottleneck),
     C3k(C3k),

@@ -94,21 +94,15 @@ mod tests {
         }
     }
 
-    /// Pins the bits: a change here changes every run that starts from a seed.
+    /// Pins the bits: a change here changes every run that starts from a seed. The values were
+    /// also computed by another implementation of ChaCha8 and of the two transforms.
     #[test]
     fn first_draws_are_pinned() {
-        let bits = |init| draw(init, 0, "model.0.conv.weight", &[1, 3, 1, 1]).map_bits();
-        assert_eq!(bits(Init::FanIn), [0, 0, 0]);
-        assert_eq!(bits(Init::Normal), [0, 0, 0]);
-    }
-
-    trait MapBits {
-        fn map_bits(self) -> Vec<u32>;
-    }
-
-    impl MapBits for Vec<f32> {
-        fn map_bits(self) -> Vec<u32> {
-            self.into_iter().map(f32::to_bits).collect()
-        }
+        let bits = |init| -> Vec<u32> {
+            let values = draw(init, 0, "model.0.conv.weight", &[1, 3, 1, 1]);
+            values.into_iter().map(f32::to_bits).collect()
+        };
+        assert_eq!(bits(Init::FanIn), [1056807052, 1042140662, 3200351696]);
+        assert_eq!(bits(Init::Normal), [3170624795, 3155381353, 3163194228]);
     }
 }

@@ -114,3 +114,73 @@ impl Yolo12 {
         self.registry.load(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::super::{Graph, Scale};
+    use super::*;
+
+    fn model(name: &str, nc: i64) -> Yolo12 {
+        let spec = ModelSpec::parse(name, nc).unwrap();
+        Yolo12::new(spec, AttentionPath::Flash, Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn parameter_counts_are_the_published_ones() {
+        let published = [
+            ("yolov12n", 2_553_904),
+            ("yolov12s", 9_127_424),
+            ("yolov12m", 19_670_784),
+            ("yolov12l", 26_506_496),
+            ("yolov12x", 59_414_176),
+            ("yolo12n", 2_602_288),
+            ("yolo12s", 9_284_096),
+            ("yolo12m", 20_199_168),
+            ("yolo12l", 26_450_784),
+            ("yolo12x", 59_210_784),
+        ];
+        assert_eq!(published.len(), Graph::ALL.len() * Scale::ALL.len());
+        for (name, count) in published {
+            assert_eq!(model(name, 80).parameter_count(), count, "{name}");
+        }
+    }
+
+    #[test]
+    fn raw_maps_have_a_cell_per_stride() {
+        let model = model("yolov12n", 3);
+        model.init(0);
+        let images = Tensor::zeros([2, 3, 64, 96], (Kind::Float, Device::Cpu));
+        let raw = tch::no_grad(|| model.forward(&images, Mode::Eval));
+        let shapes = raw.map(|map| map.size());
+        assert_eq!(shapes, [[2, 67, 8, 12], [2, 67, 4, 6], [2, 67, 2, 3]]);
+    }
+
+    #[test]
+    fn a_state_dict_that_does_not_fit_changes_nothing_and_is_explained() {
+        let model = model("yolov12n", 3);
+        model.init(1);
+        let mut state: Vec<_> =
+            model.state_dict().into_iter().map(|(name, t)| (name, t.zeros_like())).collect();
+        state[0].0 = "stray".into();
+        state[1].1 = Tensor::zeros([5], (Kind::Float, Device::Cpu));
+        let error = model.load_state_dict(&state).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the weights do not fit the model: 1 missing (model.0.bn.bias); 1 unexpected (stray); \
+             1 of another shape (model.0.bn.num_batches_tracked is [5], not [])"
+        );
+        let untouched = |(_, tensor): &(String, Tensor)| tensor.count_nonzero(None::<i64>);
+        let nonzero: i64 =
+            model.state_dict().iter().map(|entry| i64::try_from(untouched(entry)).unwrap()).sum();
+        assert!(nonzero > 2_000_000);
+    }
+
+    #[test]
+    fn auto_is_refused() {
+        let spec = ModelSpec::parse("yolov12n", 1).unwrap();
+        let error = Yolo12::new(spec, AttentionPath::Auto, Device::Cpu).unwrap_err();
+        assert_eq!(error, ModelError::AttentionUnsettled);
+    }
+}
