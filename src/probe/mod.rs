@@ -17,6 +17,7 @@ mod system;
 mod table;
 pub mod version;
 
+pub use cpu::INSTRUCTION_SETS;
 pub use driver::{Answer, answer};
 pub use engines::{Endpoint, Kind};
 pub use facts::{Fact, Facts};
