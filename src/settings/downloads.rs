@@ -87,6 +87,8 @@ pub struct Host {
     pub apt: PathBuf,
     pub debootstrap: PathBuf,
     pub keyrings: PathBuf,
+    /// Programs that check OpenPGP signatures (gpgv, sqv), in order.
+    pub verifiers: Vec<String>,
 }
 
 impl Default for Host {
@@ -97,6 +99,7 @@ impl Default for Host {
             apt: "/etc/apt".into(),
             debootstrap: "/usr/share/debootstrap".into(),
             keyrings: "/usr/share/keyrings".into(),
+            verifiers: vec!["gpgv".into(), "sqv".into()],
         }
     }
 }
