@@ -166,7 +166,10 @@ impl Fetcher {
 
     async fn wheel(&self, wheel: &LockedWheel) -> Result<PathBuf, FetchError> {
         let not_there = || FetchError::NotInIndex { file: wheel.file.clone() };
-        let files = self.project(&wheel.name).await?;
+        let files = match self.project(&wheel.name).await {
+            Err(FetchError::NotInIndex { .. }) => return Err(not_there()),
+            files => files?,
+        };
         let file = files.into_iter().find(|f| f.name == wheel.file).ok_or_else(not_there)?;
         self.file(&Input::Wheel(wheel).item(), &file.url).await
     }
