@@ -32,7 +32,7 @@ pub struct Args {
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let variants = Variants::of(context.settings.project.as_deref())?;
-    let names = if args.variants.is_empty() { variants.names() } else { args.variants.clone() };
+    let names = chosen(&args, &variants)?;
     let mut status = ExitStatus::Yes;
     for variant in &names {
         let outcome = if args.check {
@@ -46,6 +46,22 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         }
     }
     Ok(status)
+}
+
+/// The variants that were named; else all, or those that have what is to be upgraded.
+fn chosen(args: &Args, variants: &Variants) -> Result<Vec<String>, LockError> {
+    if !args.variants.is_empty() {
+        return Ok(args.variants.clone());
+    }
+    let all = variants.names();
+    let mut having = Vec::new();
+    for variant in &all {
+        let recipe = variants.recipe(variant)?;
+        if args.upgrade.iter().all(|name| recipe.input_names().any(|input| input == name)) {
+            having.push(variant.clone());
+        }
+    }
+    Ok(if having.is_empty() { all } else { having })
 }
 
 /// What became of one variant.
