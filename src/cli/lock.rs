@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Context, ExitStatus};
 use crate::fetch::Fetcher;
 use crate::image::layer::PACKER_REVISION;
-use crate::lock::{self, Change, Lock, LockError, Stale, Upgrade, Variants};
+use crate::lock::{self, Change, Lock, LockError, Resolution, Stale, Upgrade, Variants};
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -111,7 +111,12 @@ fn resolve<'a>(
         PACKER_REVISION,
         SystemTime::now(),
     );
-    let newer = context.runtime.block_on(resolving)?;
+    let Resolution { lock: newer, unchecked } = context.runtime.block_on(resolving)?;
+    for package in unchecked {
+        eprintln!(
+            "note: {package} is kept but has left the archive: what it depends on was not checked"
+        );
+    }
     let result = settle(args, &variants.lock_path(variant), older.as_ref(), &newer)?;
     Ok(Outcome { variant, file: file_name(variants, variant), result })
 }

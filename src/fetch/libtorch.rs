@@ -224,3 +224,26 @@ fn is_below_root(name: &str) -> bool {
     !name.contains(['\\', '\0'])
         && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expands_without_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut layout = Layout { folder: folder.path(), room: 10, libraries: vec![] };
+        let target = folder.path().join("include/a.h");
+        layout.write(&b"1234567890"[..], &target, "torch").unwrap();
+        let error = layout.write(io::repeat(0), &target, "torch").unwrap_err();
+        assert!(matches!(error, LibtorchError::TooLarge { .. }));
+    }
+
+    #[test]
+    fn names_stay_below_the_root() {
+        assert!(is_below_root("torch/include/ATen/ATen.h"));
+        for bad in ["torch/include/../../x", "/etc/x", "torch/include/..\\x", "a\0b"] {
+            assert!(!is_below_root(bad), "{bad}");
+        }
+    }
+}

@@ -82,6 +82,9 @@ impl Explain for DebError {
                  debian-archive-keyring, or set YBOX_DEB_KEYRING to that keyring's file"
                     .into(),
             ),
+            Self::Release { .. } => {
+                Some("set YBOX_DEB_MIRROR or YBOX_DEB_SECURITY_MIRROR to another mirror".into())
+            }
             Self::Unmet(unmet) => Some(unmet_hint(unmet)),
             _ => None,
         }

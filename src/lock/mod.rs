@@ -17,6 +17,6 @@ pub use diff::{Change, Kind, changes};
 pub use error::LockError;
 pub use file::{LOCK_SCHEMA, Lock, LockedDeb, LockedWheel};
 pub use recipe::{Base, Placement, Presets, RECIPE_SCHEMA, Recipe, Supports, TrainerBinary, Wheel};
-pub use resolve::{Upgrade, resolve};
+pub use resolve::{Resolution, Upgrade, resolve};
 pub use variants::Variants;
 pub use wheel::WheelError;

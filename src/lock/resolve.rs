@@ -45,6 +45,15 @@ fn nearest(name: &str, known: &[&str]) -> Option<String> {
         .map(|(_, k)| k.to_owned())
 }
 
+/// A lock, and what could not be checked about it.
+#[derive(Debug, PartialEq)]
+pub struct Resolution {
+    pub lock: Lock,
+    /// Kept Debian packages that the archive no longer has: whether what they depend on is there
+    /// could not be checked.
+    pub unchecked: Vec<String>,
+}
+
 /// The lock of `recipe` for the image packer of revision `packer`, at the time `now`. Asks the
 /// network only for what the older lock doesn't tell.
 pub async fn resolve(
@@ -54,7 +63,7 @@ pub async fn resolve(
     upgrade: &Upgrade,
     packer: u32,
     now: SystemTime,
-) -> Result<Lock, LockError> {
+) -> Result<Resolution, LockError> {
     upgrade.check(recipe)?;
     let keep = |name: &str| !upgrade.gives_up(name);
     let debs = older.map_or(&[][..], |lock| &lock.debs);
@@ -66,13 +75,15 @@ pub async fn resolve(
         .filter(|pin| keep(&pin.name) && recipe.wheels.iter().any(|wheel| wheel.accepts(pin)))
         .cloned()
         .collect();
-    Ok(Lock {
+    let resolved = resolve_debs(fetcher, &recipe.base, debs, now).await?;
+    let lock = Lock {
         schema: LOCK_SCHEMA.into(),
         recipe: recipe.digest(),
         packer,
-        debs: resolve_debs(fetcher, &recipe.base, debs, now).await?,
+        debs: resolved.debs,
         wheels: resolve_wheels(fetcher, &recipe.wheels, wheels).await?,
-    })
+    };
+    Ok(Resolution { lock, unchecked: resolved.unchecked })
 }
 
 async fn resolve_debs(
@@ -80,11 +91,11 @@ async fn resolve_debs(
     base: &Base,
     mut kept: Vec<LockedDeb>,
     now: SystemTime,
-) -> Result<Vec<LockedDeb>, LockError> {
+) -> Result<deb::Resolved, LockError> {
     let is_kept = |name: &String| kept.iter().any(|pin| pin.name == *name);
     if base.packages.iter().all(is_kept) {
         kept.sort_by(|a, b| a.name.cmp(&b.name));
-        return Ok(kept);
+        return Ok(deb::Resolved { debs: kept, unchecked: vec![] });
     }
     Ok(deb::resolve(fetcher, base, &kept, now).await?)
 }

@@ -63,13 +63,21 @@ struct Candidate {
     stanza: Stanza,
 }
 
+/// Exact packages, sorted by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    pub debs: Vec<LockedDeb>,
+    /// Those kept that the archive no longer has: what they depend on is not known.
+    pub unchecked: Vec<String>,
+}
+
 /// Exact packages for all of `base`. Those in `kept` stay as they are.
 pub async fn resolve(
     fetcher: &Fetcher,
     base: &Base,
     kept: &[LockedDeb],
     now: SystemTime,
-) -> Result<Vec<LockedDeb>, DebError> {
+) -> Result<Resolved, DebError> {
     let mut candidates = Vec::new();
     for suite in &base.suites {
         candidates.extend(suite_candidates(fetcher, base, suite, now).await?);
@@ -151,40 +159,38 @@ fn decompressed(path: &PathBuf, suffix: &str) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-fn choose(
-    base: &Base,
-    candidates: &[Candidate],
-    kept: &[LockedDeb],
-) -> Result<Vec<LockedDeb>, DebError> {
-    let mut locked = Vec::new();
+fn choose(base: &Base, candidates: &[Candidate], kept: &[LockedDeb]) -> Result<Resolved, DebError> {
+    let mut resolved = Resolved::default();
     let mut stanzas = Vec::new();
     for name in &base.packages {
         if let Some(pin) = kept.iter().find(|pin| pin.name == *name) {
-            stanzas.push(kept_stanza(pin, candidates));
-            locked.push(pin.clone());
+            let stanza = candidates.iter().map(|c| &c.stanza).find(|stanza| is_pin(stanza, pin));
+            if stanza.is_none() {
+                resolved.unchecked.push(format!("{} {}", pin.name, pin.version));
+            }
+            stanzas.push(stanza.cloned().unwrap_or_else(|| bare_stanza(pin)));
+            resolved.debs.push(pin.clone());
         } else {
             let candidate = highest(base, candidates, name)?;
-            locked.push(lock(base, candidate)?);
+            resolved.debs.push(lock(base, candidate)?);
             stanzas.push(candidate.stanza.clone());
         }
     }
-    locked.sort_by(|a, b| a.name.cmp(&b.name));
-    locked.dedup_by(|a, b| a.name == b.name);
+    resolved.debs.sort_by(|a, b| a.name.cmp(&b.name));
+    resolved.debs.dedup_by(|a, b| a.name == b.name);
     match depends::unmet(&stanzas) {
-        unmet if unmet.is_empty() => Ok(locked),
+        unmet if unmet.is_empty() => Ok(resolved),
         unmet => Err(DebError::Unmet(unmet)),
     }
 }
 
-/// The stanza of a locked package if the archive still has that version, else what the lock knows.
-fn kept_stanza(pin: &LockedDeb, candidates: &[Candidate]) -> Stanza {
-    let is_it = |stanza: &Stanza| stanza.name == pin.name && stanza.version == pin.version;
-    let known = candidates.iter().map(|c| &c.stanza).find(|stanza| is_it(stanza));
-    known.cloned().unwrap_or_else(|| Stanza {
-        name: pin.name.clone(),
-        version: pin.version.clone(),
-        ..Stanza::default()
-    })
+fn is_pin(stanza: &Stanza, pin: &LockedDeb) -> bool {
+    stanza.name == pin.name && stanza.version == pin.version
+}
+
+/// What a lock knows of a package that the archive no longer has.
+fn bare_stanza(pin: &LockedDeb) -> Stanza {
+    Stanza { name: pin.name.clone(), version: pin.version.clone(), ..Stanza::default() }
 }
 
 /// The highest version of a package; of equal ones that of the suite named first.
@@ -271,7 +277,7 @@ mod tests {
             candidate("trixie-security", "a", "1.10", ""),
             candidate("trixie-security", "b", "1", ""),
         ];
-        let locked = choose(&base(&["b", "a"]), &candidates, &[]).unwrap();
+        let locked = choose(&base(&["b", "a"]), &candidates, &[]).unwrap().debs;
         let seen: Vec<_> =
             locked.iter().map(|d| (&d.name[..], &d.version[..], &d.archive[..])).collect();
         assert_eq!(seen, [("a", "1.10", "debian-security"), ("b", "1", "debian")]);
@@ -282,8 +288,9 @@ mod tests {
         let old = [candidate("trixie", "a", "1", ""), candidate("trixie", "b", "1", "a (= 1)")];
         let new = [candidate("trixie", "a", "2", ""), candidate("trixie", "b", "2", "a (= 2)")];
         let base = base(&["a", "b"]);
-        let locked = choose(&base, &old, &[]).unwrap();
-        assert_eq!(choose(&base, &new, &locked).unwrap(), locked);
+        let locked = choose(&base, &old, &[]).unwrap().debs;
+        let kept = choose(&base, &new, &locked).unwrap();
+        assert_eq!((kept.debs, kept.unchecked), (locked.clone(), vec!["a 1".into(), "b 1".into()]));
         let error = choose(&base, &new, &locked[..1]).unwrap_err();
         assert_eq!(
             error.to_string(),

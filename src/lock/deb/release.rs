@@ -27,8 +27,8 @@ pub struct ReleaseFile {
 /// Why a verified Release file is not the one to use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
-    #[error("it is of the suite `{suite}` ({codename}), not `{wanted}`")]
-    Suite { wanted: String, suite: String, codename: String },
+    #[error("it is of the suite {found}, not {wanted}")]
+    Suite { wanted: String, found: String },
     #[error("it was valid until {0} only: the mirror is out of date, or this machine's clock is")]
     Expired(String),
     #[error("its date `Valid-Until: {0}` can't be read")]
@@ -69,8 +69,7 @@ impl Release {
         if self.suite != wanted && self.codename != wanted {
             return Err(ReleaseError::Suite {
                 wanted: wanted.into(),
-                suite: self.suite.clone(),
-                codename: self.codename.clone(),
+                found: format!("{} {}", self.suite, self.codename).trim().into(),
             });
         }
         let Some(until) = &self.valid_until else { return Ok(()) };
