@@ -1,5 +1,8 @@
 //! Downloads against a local server that behaves badly in every way that servers do.
 
+// A test may panic, its setup included.
+#![allow(clippy::unwrap_used)]
+
 mod fetch_server;
 
 use std::fs;

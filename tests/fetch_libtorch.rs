@@ -1,5 +1,8 @@
 //! Laying out a libtorch from stand-in wheels.
 
+// A test may panic, its setup included.
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -138,7 +141,7 @@ fn entries_cannot_leave_the_folder() {
     let (lock, inputs) = wheels(dir.path(), &[("torch", &TORCH), ("evil", &evil)]);
     let error = lay_out(&lock, &inputs, &target).unwrap_err();
     assert!(matches!(&error, LibtorchError::Escapes { wheel, .. } if wheel == "evil"), "{error}");
-    assert_eq!(files_below(&dir.path().join("a")), [PathBuf::new(); 0]);
+    assert!(files_below(&dir.path().join("a")).is_empty());
 }
 
 #[test]
