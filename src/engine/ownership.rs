@@ -16,10 +16,14 @@ pub struct Lent {
     mounts: Vec<(PathBuf, Ids)>,
 }
 
-/// Hands over what can be written to. Does nothing without a `hand_over`.
+/// Hands over what can be written to, once it is sure that the rest can be read. Does nothing
+/// without a `hand_over`.
 pub fn lend(mounts: &[Mount], hand_over: Option<HandOver>) -> Result<Lent, EngineError> {
     let mut lent = Lent { mounts: Vec::new() };
     let Some(HandOver { to, back }) = hand_over else { return Ok(lent) };
+    for mount in mounts.iter().filter(|mount| !mount.writable) {
+        check_readable(&mount.source, to)?;
+    }
     for mount in mounts.iter().filter(|mount| mount.writable) {
         let failed = |source| EngineError::Ownership { path: mount.source.clone(), source };
         let owner = owner(&mount.source).map_err(failed)?;
@@ -34,8 +38,12 @@ pub fn lend(mounts: &[Mount], hand_over: Option<HandOver>) -> Result<Lent, Engin
 impl Lent {
     /// Gives everything back, and says where that failed.
     pub fn give_back(mut self) -> Result<(), EngineError> {
+        self.return_all()
+    }
+
+    fn return_all(&mut self) -> Result<(), EngineError> {
         let mut outcome = Ok(());
-        for (path, owner) in std::mem::take(&mut self.mounts) {
+        for (path, owner) in self.mounts.drain(..) {
             if let Err(source) = give(&path, owner) {
                 outcome = outcome.and(Err(EngineError::Ownership { path, source }));
             }
@@ -46,7 +54,26 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let _ = Lent { mounts: std::mem::take(&mut self.mounts) }.give_back();
+        // Only where the run failed already, and that is what the caller is told.
+        let _ = self.return_all();
+    }
+}
+
+/// Only the mount itself is looked at: what hides deeper is found by who reads it.
+fn check_readable(path: &Path, by: Ids) -> Result<(), EngineError> {
+    const READ_AND_ENTER: u32 = 0o5;
+    const READ: u32 = 0o4;
+    let metadata = std::fs::metadata(path)
+        .map_err(EngineError::io(format!("read {}", path.display())))?;
+    let shift = match (metadata.uid() == by.0, metadata.gid() == by.1) {
+        (true, _) => 6,
+        (false, true) => 3,
+        (false, false) => 0,
+    };
+    let needed = if metadata.is_dir() { READ_AND_ENTER } else { READ };
+    match (metadata.mode() >> shift) & needed == needed {
+        true => Ok(()),
+        false => Err(EngineError::Unreadable { path: path.into(), uid: by.0 }),
     }
 }
 
@@ -154,6 +181,23 @@ mod tests {
         std::mem::forget(lend(&mounts, hand_over).unwrap());
         lend(&mounts, hand_over).unwrap().give_back().unwrap();
         assert_eq!(ids(&dir.path().join("out/sub/file")), (0, 0));
+    }
+
+    #[test]
+    fn a_mount_that_the_container_could_not_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        let own = owner(&folder).unwrap();
+        let stranger = (own.0 + 1, own.1 + 1);
+        let outcome = |mode, by| {
+            std::fs::set_permissions(&folder, PermissionsExt::from_mode(mode)).unwrap();
+            check_readable(&folder, by).is_ok()
+        };
+        assert!(outcome(0o700, own) && outcome(0o755, stranger));
+        assert!(outcome(0o750, (stranger.0, own.1)));
+        assert!(!outcome(0o700, stranger) && !outcome(0o744, stranger));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerState, HealthConfig, HostConfig, HostConfigLogConfig,
-    Mount as Bind, MountTypeEnum,
+    Mount as Bind, MountType,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptionsBuilder,
@@ -220,7 +220,7 @@ impl Streams {
 
 fn bind(mount: &Mount) -> Bind {
     Bind {
-        typ: Some(MountTypeEnum::BIND),
+        typ: Some(MountType::BIND),
         source: Some(mount.source.to_string_lossy().into_owned()),
         target: Some(mount.target.clone()),
         read_only: Some(!mount.writable),
