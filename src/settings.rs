@@ -1,7 +1,14 @@
 //! Flags over environment over file over defaults, resolved once into an immutable struct. Nothing
 //! deeper reads an environment variable.
 
+mod downloads;
+mod file;
+pub mod yaml;
+
 use std::path::PathBuf;
+
+pub use downloads::{DownloadFlags, Downloads, Host, folder_url};
+pub use file::ConfigFile;
 
 use crate::ui::{Explain, Failure};
 
@@ -17,6 +24,8 @@ pub struct Flags {
     /// Machine-readable output: JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    pub downloads: DownloadFlags,
 }
 
 /// Resolved settings.
@@ -27,6 +36,7 @@ pub struct Settings {
     /// Where `docker/` and `configs/` lie, if there is such a folder. Absolute.
     pub project: Option<PathBuf>,
     pub json: bool,
+    pub downloads: Downloads,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +45,23 @@ pub enum SettingsError {
     NoHome,
     #[error("cannot tell the working directory: {0}")]
     WorkingDirectory(std::io::Error),
+    #[error("cannot read the settings in {path}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the settings in {path} are not valid")]
+    Content { path: PathBuf, source: yaml::YamlError },
+    #[error("{setting}: `{value}` is neither a URL nor an absolute folder")]
+    Url { setting: String, value: String },
 }
 
 impl Explain for SettingsError {
     fn hint(&self) -> Option<String> {
-        matches!(self, Self::NoHome).then(|| "say where with --home DIR".into())
+        match self {
+            Self::NoHome => Some("say where with --home DIR".into()),
+            Self::Url { .. } => {
+                Some("write it as https://HOST/PATH, or as a folder of this machine".into())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -54,13 +76,25 @@ impl Settings {
                 .find(|d| d.join("docker").join("cpu.yaml").is_file())
                 .map(Into::into),
         };
-        Ok(Self { home: here.join(home), project, json: flags.json })
+        let file = match config_folder() {
+            Some(folder) => ConfigFile::read(&folder.join("ybox/config.yaml"))?,
+            None => ConfigFile::default(),
+        };
+        let downloads = Downloads::resolve(flags.downloads, file, &here)?;
+        Ok(Self { home: here.join(home), project, json: flags.json, downloads })
     }
 }
 
 fn default_home() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     variable("XDG_DATA_HOME")
         .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("ybox"))
+}
+
+fn config_folder() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }

@@ -1,7 +1,28 @@
 //! Images: assembling layers from locked inputs, the OCI store that keeps them, and archives that
 //! engines load. Running them is `engine`'s.
 
+mod archive;
+mod blobs;
+mod check;
+mod content;
+mod contents;
+mod error;
+mod hashing;
+pub mod layer;
+mod oci;
+mod reference;
+mod rootfs;
+mod stamp;
+mod store;
+
 use ybox_spec::Digest;
+
+pub use archive::Archive;
+pub use check::{Problem, ProblemCode};
+pub use error::ImageError;
+pub use reference::Reference;
+pub use rootfs::Unpacked;
+pub use store::{Store, StoredLayer};
 
 /// An image of the local store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,14 @@
 //! `docker/<variant>.lock`: for every input its name, version, size and SHA-256, and where it is
 //! found without naming a host. Written sorted, so that making it again changes nothing.
 
-use serde::{Deserialize, Serialize};
-use ybox_spec::Digest;
+use std::io::ErrorKind;
+use std::path::Path;
 
-use super::Recipe;
+use serde::{Deserialize, Serialize};
+use ybox_spec::{Digest, files};
+
+use super::{LockError, Recipe};
+use crate::settings::yaml;
 
 pub const LOCK_SCHEMA: &str = "ybox.lock/v1";
 
@@ -49,9 +53,97 @@ pub struct LockedWheel {
     pub sha256: Digest,
 }
 
+/// What a lock file opens with.
+const HEADER: &str = "\
+# Written by `ybox lock`: the exact inputs of the image. Change the recipe, not this file;
+# `ybox lock --upgrade NAME` moves an input to its newest version.
+";
+
 impl Lock {
+    /// Reads a lock file; `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>, LockError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path).map(Some),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(LockError::Io { path: path.into(), source }),
+        }
+    }
+
+    /// Parses the text of the lock file at `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, LockError> {
+        let lock: Self =
+            yaml::parse(text).map_err(|source| LockError::Content { path: path.into(), source })?;
+        if lock.schema != LOCK_SCHEMA {
+            return Err(LockError::Schema {
+                path: path.into(),
+                found: lock.schema,
+                known: LOCK_SCHEMA,
+            });
+        }
+        Ok(lock)
+    }
+
+    /// The file's text. The same lock always gives the same bytes.
+    pub fn to_text(&self) -> String {
+        let body = serde_yaml::to_string(self).expect("a lock holds only strings and numbers");
+        format!("{HEADER}{body}")
+    }
+
+    /// Writes the file unless it already says this; whether it was written.
+    pub fn write(&self, path: &Path) -> Result<bool, LockError> {
+        let text = self.to_text();
+        if std::fs::read_to_string(path).is_ok_and(|old| old.replace("\r\n", "\n") == text) {
+            return Ok(false);
+        }
+        files::write_atomic(path, text.as_bytes())
+            .map(|()| true)
+            .map_err(|source| LockError::Io { path: path.into(), source })
+    }
+
     /// Whether the lock was made from this content of the recipe.
     pub fn fits(&self, recipe: &Recipe) -> bool {
         self.recipe == recipe.digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed() -> (Recipe, String) {
+        let docker = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker");
+        let recipe = Recipe::read(&docker.join("cpu.yaml")).unwrap();
+        (recipe, std::fs::read_to_string(docker.join("cpu.lock")).unwrap())
+    }
+
+    #[test]
+    fn the_committed_lock_fits_its_recipe_and_reads_and_writes_unchanged() {
+        let (recipe, text) = committed();
+        let lock = Lock::parse(&text, Path::new("cpu.lock")).unwrap();
+        assert_eq!(lock.recipe, recipe.digest());
+        assert_eq!(lock.to_text(), text);
+    }
+
+    #[test]
+    fn line_endings_change_no_hash_and_force_no_writing() {
+        let (recipe, text) = committed();
+        let docker = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker");
+        let windows = std::fs::read_to_string(docker.join("cpu.yaml")).unwrap();
+        let windows = windows.replace('\n', "\r\n");
+        let same = Recipe::parse(&windows, Path::new("cpu.yaml")).unwrap();
+        assert_eq!(same.digest(), recipe.digest());
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cpu.lock");
+        std::fs::write(&path, text.replace('\n', "\r\n")).unwrap();
+        let lock = Lock::read(&path).unwrap().unwrap();
+        assert_eq!(lock, Lock::parse(&text, &path).unwrap());
+        assert!(!lock.write(&path).unwrap());
+    }
+
+    #[test]
+    fn names_no_host() {
+        let (_, text) = committed();
+        assert!(!text.contains("://"), "{text}");
     }
 }

@@ -1,9 +1,13 @@
 //! `docker/<variant>.yaml`: what goes into an image, by name and version.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use ybox_spec::{Digest, canonical};
+
+use super::LockError;
+use crate::settings::yaml;
 
 pub const RECIPE_SCHEMA: &str = "ybox.recipe/v1";
 
@@ -98,6 +102,26 @@ pub struct Supports {
 }
 
 impl Recipe {
+    pub fn read(path: &Path) -> Result<Self, LockError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| LockError::Io { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of the recipe at `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, LockError> {
+        let recipe: Self =
+            yaml::parse(text).map_err(|source| LockError::Content { path: path.into(), source })?;
+        if recipe.schema != RECIPE_SCHEMA {
+            return Err(LockError::Schema {
+                path: path.into(),
+                found: recipe.schema,
+                known: RECIPE_SCHEMA,
+            });
+        }
+        Ok(recipe)
+    }
+
     /// Hash of the content, whatever its layout or comments.
     pub fn digest(&self) -> Digest {
         canonical::digest("ybox.recipe.v1", self)

@@ -1,0 +1,115 @@
+//! The content-addressed cache: `<home>/cache/sha256/<hex>`. A file with that name was checked
+//! when it was put there; unfinished downloads end in `.part`.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ybox_spec::Digest;
+
+use super::FetchError;
+
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Keeps other processes from downloading the same file; released when dropped.
+pub(super) struct Claim {
+    _lock: File,
+}
+
+impl Cache {
+    /// The cache below `home`; made if need be.
+    pub fn open(home: &Path) -> Result<Self, FetchError> {
+        let root = home.join("cache").join("sha256");
+        match fs::create_dir_all(&root) {
+            Ok(()) => Ok(Self { root }),
+            Err(source) => Err(FetchError::Cache { path: root, source }),
+        }
+    }
+
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(digest.hex())
+    }
+
+    pub(super) fn part(&self, digest: &Digest) -> PathBuf {
+        self.root.join(format!("{}.part", digest.hex()))
+    }
+
+    /// The cached file, trusted if its size is right. One of a wrong size is removed.
+    pub fn find(&self, digest: &Digest, size: u64) -> Result<Option<PathBuf>, FetchError> {
+        let path = self.path(digest);
+        match fs::metadata(&path) {
+            Ok(found) if found.len() == size => Ok(Some(path)),
+            Ok(_) => self.remove(&path).map(|()| None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FetchError::Cache { path, source }),
+        }
+    }
+
+    /// Like [`Cache::find`], and hashes the file again.
+    pub fn find_checked(&self, digest: &Digest, size: u64) -> Result<Option<PathBuf>, FetchError> {
+        let Some(path) = self.find(digest, size)? else { return Ok(None) };
+        match Digest::of_file(&path) {
+            Ok((found, _)) if found == *digest => Ok(Some(path)),
+            Ok(_) => self.remove(&path).map(|()| None),
+            Err(source) => Err(FetchError::Cache { path, source }),
+        }
+    }
+
+    pub(super) fn remove(&self, path: &Path) -> Result<(), FetchError> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(FetchError::Cache { path: path.into(), source: e })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until no other process downloads this file.
+    pub(super) fn claim(&self, digest: &Digest, waiting: impl FnOnce()) -> io::Result<Claim> {
+        let lock = File::create(self.root.join(format!("{}.lock", digest.hex())))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                lock.lock()?;
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        Ok(Claim { _lock: lock })
+    }
+
+    /// Removes the lock file of a finished download. Whoever still waits on it finds the finished
+    /// file next.
+    pub(super) fn forget_claim(&self, digest: &Digest) {
+        let _ = fs::remove_file(self.root.join(format!("{}.lock", digest.hex())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_wrong_size_is_not_trusted_and_not_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(home.path()).unwrap();
+        let digest = Digest::of(b"content");
+        fs::write(cache.path(&digest), b"conte").unwrap();
+        assert_eq!(cache.find(&digest, 7).unwrap(), None);
+        assert!(!cache.path(&digest).exists());
+    }
+
+    #[test]
+    fn only_a_deep_look_finds_changed_content() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(home.path()).unwrap();
+        let digest = Digest::of(b"content");
+        fs::write(cache.path(&digest), b"CONTENT").unwrap();
+        assert!(cache.find(&digest, 7).unwrap().is_some());
+        assert_eq!(cache.find_checked(&digest, 7).unwrap(), None);
+        assert!(!cache.path(&digest).exists());
+    }
+}

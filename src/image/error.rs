@@ -1,0 +1,75 @@
+//! What can go wrong with images, and what to do about it.
+
+use std::fmt;
+use std::io;
+
+use ybox_spec::Digest;
+
+use crate::ui::Explain;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("cannot {doing}")]
+    Io { doing: String, source: io::Error },
+    #[error("the store's blob {0} is damaged")]
+    Damaged(Digest, #[source] DamagedBlob),
+    #[error("the store has no blob {0}")]
+    MissingBlob(Digest),
+    #[error("{what} is not what ybox can read: {why}")]
+    Malformed { what: String, why: String },
+    #[error("no image `{wanted}` in the store; it has {}", listed(.known))]
+    NotFound { wanted: String, known: Vec<String> },
+    #[error("`{wanted}` fits several images: {}", listed(.matches))]
+    Ambiguous { wanted: String, matches: Vec<String> },
+    #[error("`{0}` is not an image reference: expected a name like `ybox/cpu` or `ybox/cpu:tag`")]
+    BadReference(String),
+    #[error("image {image} has no file {path}")]
+    NoFile { image: String, path: String },
+}
+
+/// Content that is not what its name says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its content hashes to {found}, not {expected}")]
+pub struct DamagedBlob {
+    pub expected: Digest,
+    pub found: Digest,
+}
+
+impl ImageError {
+    /// For `map_err`: an I/O error while `doing` something, e.g. `read the index of the store`.
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| match source.get_ref().and_then(|e| e.downcast_ref::<DamagedBlob>()) {
+            Some(damaged) => Self::Damaged(damaged.expected, damaged.clone()),
+            None => Self::Io { doing, source },
+        }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self::Malformed { what: what.into(), why: why.to_string() }
+    }
+}
+
+impl Explain for ImageError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some("make it with `ybox build VARIANT`".into()),
+            Self::Ambiguous { .. } => Some("give more digits of the digest".into()),
+            Self::Damaged(..) | Self::MissingBlob(_) => {
+                Some("build the image again: `ybox build VARIANT` mends what is damaged".into())
+            }
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::Damaged(..) | Self::MissingBlob(_) => 1,
+            _ => 2,
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
