@@ -9,5 +9,6 @@ pub mod lock;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod run;
 pub mod settings;
 pub mod ui;

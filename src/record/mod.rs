@@ -14,4 +14,4 @@ pub use digests::{FileDigests, hash_all};
 pub use folder::{FolderError, RunFolder, file};
 pub use listing::{FindError, RunState, RunSummary, find_run, list_runs};
 pub use seal::{SealError, Sealed, is_output, seal, write_config, write_manifest};
-pub use survey::{SurveyError, Wanted, pictures_and_labels, survey};
+pub use survey::{SurveyError, Wanted, pictures, pictures_and_labels, survey};

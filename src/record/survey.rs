@@ -60,11 +60,20 @@ impl Explain for SurveyError {
     }
 }
 
+/// The pictures of `split`.
+pub fn pictures(split: &str, paths: Vec<PathBuf>) -> Vec<Wanted> {
+    let wanted = |path| Wanted { split: split.to_owned(), path, kind: Kind::Picture };
+    paths.into_iter().map(wanted).collect()
+}
+
 /// The pictures of `split` and the label files that belong to them.
-pub fn pictures_and_labels(split: &str, pictures: Vec<PathBuf>) -> Vec<Wanted> {
-    let wanted = |path, kind| Wanted { split: split.to_owned(), path, kind };
-    let labels: Vec<_> = pictures.iter().map(|p| wanted(label_path(p), Kind::Label)).collect();
-    pictures.into_iter().map(|p| wanted(p, Kind::Picture)).chain(labels).collect()
+pub fn pictures_and_labels(split: &str, paths: Vec<PathBuf>) -> Vec<Wanted> {
+    let label =
+        |p: &PathBuf| Wanted { split: split.to_owned(), path: label_path(p), kind: Kind::Label };
+    let labels: Vec<_> = paths.iter().map(label).collect();
+    let mut wanted = pictures(split, paths);
+    wanted.extend(labels);
+    wanted
 }
 
 /// Hashes all `wanted` files below `root`. `progress` is told how many are done.
