@@ -37,6 +37,9 @@ impl Explain for SealError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Read { .. } | Self::Write { .. } => None,
+            Self::MissingOutput { .. } => {
+                Some("the image's trainer does not fit this ybox: build the image again".into())
+            }
             _ => Some("is something else writing to the run folder? Run again".into()),
         }
     }

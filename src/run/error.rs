@@ -20,8 +20,8 @@ pub enum RunError {
     OtherTask { key: String, ours: Task, theirs: Task },
     #[error("`names` cannot be set: class names come from the {origin}")]
     NamesGiven { origin: &'static str },
-    #[error("{} needs {needed}", task.name())]
-    Needs { task: Task, needed: &'static str },
+    #[error("{} needs {what}", task.name())]
+    Needs { task: Task, what: &'static str, setting: &'static str },
     #[error("model={model} is a file; in train, `model` is the name of an architecture")]
     ModelIsFile { model: String },
     #[error("model={model} is an architecture; {} needs weights", task.name())]
@@ -77,7 +77,7 @@ impl Explain for RunError {
         Some(match self {
             Self::OtherTask { .. } | Self::Foreign { .. } => "leave it out".into(),
             Self::NamesGiven { .. } => "leave it out, or change them there".into(),
-            Self::Needs { needed, .. } => format!("add {needed}"),
+            Self::Needs { setting, .. } => format!("add {setting}"),
             Self::ModelIsFile { model } => {
                 format!("to start from those weights: model=NAME weights={model}")
             }

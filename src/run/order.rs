@@ -93,16 +93,19 @@ impl<'a> Given<'a> {
         self.request.directory.join(path)
     }
 
+    fn needs(&self, what: &'static str, setting: &'static str) -> RunError {
+        RunError::Needs { task: self.request.task, what, setting }
+    }
+
     fn data_set(&self) -> Result<(PathBuf, DataSet), RunError> {
-        let needed = RunError::Needs { task: self.request.task, needed: "data=FILE.yaml" };
+        let needed = self.needs("a data set", "data=FILE.yaml");
         let path = self.path(self.launch.data.as_ref().ok_or(needed)?);
         let set = DataSet::open(&path)?;
         Ok((path, set))
     }
 
     fn weights(&self) -> Result<(PathBuf, WeightsInfo), RunError> {
-        let needed =
-            RunError::Needs { task: self.request.task, needed: "weights=FILE.safetensors" };
+        let needed = self.needs("weights", "weights=FILE.safetensors");
         let path = self.path(self.launch.weights.as_ref().ok_or(needed)?);
         let info = WeightsInfo::read(&path)?;
         Ok((path, info))
@@ -268,7 +271,7 @@ fn predict(given: Given, store: &Store) -> Result<Order, Failure> {
     let mut config: PredictConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
     config.compute.attention = settled(config.compute.attention);
-    let needed = RunError::Needs { task: Task::Predict, needed: "source=FILE_OR_FOLDER" };
+    let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
     let found = source::find(
         &given.request.directory,
         given.launch.source.as_ref().ok_or(needed)?,

@@ -35,7 +35,7 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
     match source {
         Some(source) if source.pictures.is_empty() => Err(refuse("there are no pictures")),
         Some(source) => Ok(source),
-        None => Err(refuse("it cannot be read")),
+        None => Err(refuse("there is no such folder")),
     }
 }
 

@@ -145,11 +145,11 @@ impl RunView {
 }
 
 fn pictures(images: &Images) -> String {
-    let counts = [(images.train, "train"), (images.val, "val"), (images.source, "source")];
+    let counts = [(images.train, " train"), (images.val, " val"), (images.source, "")];
     let counts: Vec<_> = counts
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, split)| format!("{} {split}", rows::grouped(count)))
+        .map(|(count, split)| format!("{}{split}", rows::grouped(count)))
         .collect();
     format!("{} images", counts.join(", "))
 }
