@@ -1,11 +1,75 @@
 //! `ybox images`.
 
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::DecimalBytes;
+use serde::Serialize;
+use ybox_spec::Digest;
+
 use super::{Context, ExitStatus};
+use crate::image::{ImageError, Store, StoredImage};
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-pub fn run(_args: Args, _context: &Context) -> Result<ExitStatus, Failure> {
-    Err(Failure::new("`ybox images` is not there yet", 2))
+/// A line of the list.
+#[derive(Serialize)]
+struct Listed {
+    reference: String,
+    manifest: Digest,
+    config: Digest,
+    /// Bytes of the layers' blobs; nothing if manifest or config cannot be read.
+    size: Option<u64>,
+    /// Hash of the lock that it was built from.
+    lock: Option<String>,
+}
+
+pub fn run(_args: Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let store = Store::open(&context.settings)?;
+    let images: Vec<_> = store.images()?.into_iter().map(|image| listed(&store, image)).collect();
+    if context.settings.json {
+        println!("{}", serde_json::json!(images));
+    } else if images.is_empty() {
+        eprintln!("no images yet: make one with `ybox build cpu`");
+    } else {
+        println!("{}", table(&images).trim_fmt());
+    }
+    Ok(ExitStatus::Yes)
+}
+
+fn listed(store: &Store, image: StoredImage) -> Listed {
+    let (size, lock) = details(store, &image).ok().unzip();
+    let StoredImage { reference, manifest, config } = image;
+    Listed { reference, manifest, config, size, lock: lock.flatten() }
+}
+
+fn details(store: &Store, image: &StoredImage) -> Result<(u64, Option<String>), ImageError> {
+    let size = store.layers(image)?.iter().map(|layer| layer.size).sum();
+    let labels = store.config(image)?.config().as_ref().and_then(|c| c.labels().clone());
+    Ok((size, labels.and_then(|labels| labels.get("ybox.lock").cloned())))
+}
+
+fn table(images: &[Listed]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["image", "config", "size", "lock"]);
+    for image in images {
+        let size = image.size.map_or("damaged".into(), |size| DecimalBytes(size).to_string());
+        let lock = image.lock.as_deref().map_or("-", short);
+        let config = image.config.to_string();
+        table.add_row([short_reference(&image.reference), short(&config), &size, lock]);
+    }
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// `sha256:` and twelve digits.
+fn short(digest: &str) -> &str {
+    digest.get(..19).unwrap_or(digest)
+}
+
+/// Without the digest of an image that has no tag any more: the next column tells them apart.
+fn short_reference(reference: &str) -> &str {
+    reference.split_once('@').map_or(reference, |(name, _)| name)
 }

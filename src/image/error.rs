@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use ybox_spec::Digest;
 
+use super::elf::Misfit;
+use super::input::InputError;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,20 @@ pub enum ImageError {
     BadReference(String),
     #[error("image {image} has no file {path}")]
     NoFile { image: String, path: String },
+    #[error("cannot use {input}")]
+    Input { input: String, source: InputError },
+    #[error("the lock has no {0}, which the recipe asks for")]
+    NotLocked(String),
+    #[error("the layers {lower} and {upper} both bring /{path}")]
+    Shadowed { path: String, lower: String, upper: String },
+    #[error("there is no trainer at {0}")]
+    NoTrainer(PathBuf),
+    #[error("there are no presets (*.yaml) in {0}")]
+    NoPresets(PathBuf),
+    #[error("ybox makes no images for the architecture `{0}`")]
+    Architecture(String),
+    #[error("the trainer and the libraries would not run together:{}", lines(.0))]
+    Misfits(Vec<Misfit>),
 }
 
 /// Content that is not what its name says.
@@ -58,16 +75,38 @@ impl Explain for ImageError {
             Self::Damaged(..) | Self::MissingBlob(_) => {
                 Some("build the image again: `ybox build VARIANT` mends what is damaged".into())
             }
+            Self::NotLocked(_) => Some("lock the recipe again: `ybox lock VARIANT`".into()),
+            Self::NoTrainer(_) => Some(
+                "build it with `cargo build --release -p ytrain`, or say where it is with \
+                 --trainer PATH"
+                    .into(),
+            ),
+            Self::Misfits(misfits) => Some(mend(misfits).into()),
             _ => None,
         }
     }
 
     fn exit(&self) -> u8 {
         match self {
-            Self::Damaged(..) | Self::MissingBlob(_) => 1,
+            Self::Damaged(..) | Self::MissingBlob(_) | Self::Misfits(_) => 1,
             _ => 2,
         }
     }
+}
+
+fn mend(misfits: &[Misfit]) -> &'static str {
+    let version = misfits.iter().any(|m| matches!(m, Misfit::Version { .. }));
+    if version {
+        "build the trainer on a system that is no newer than the image's Debian, or name a newer \
+         suite in the recipe and lock it again"
+    } else {
+        "add what is missing to the recipe and lock it again, or build the trainer for the image's \
+         libraries (its run path has to lead to them)"
+    }
+}
+
+fn lines(misfits: &[Misfit]) -> String {
+    misfits.iter().map(|m| format!("\n  {m}")).collect()
 }
 
 fn listed(names: &[String]) -> String {

@@ -125,7 +125,8 @@ impl Tree {
     }
 }
 
-fn check_path(path: &str) -> Result<(), TreeError> {
+/// Whether `path` is relative, without `.`, `..` and empty components.
+pub fn check_path(path: &str) -> Result<(), TreeError> {
     let component = |c: &str| !matches!(c, "" | "." | "..") && !c.contains('\0');
     if path.len() <= LONGEST_PATH && path.split('/').all(component) {
         Ok(())

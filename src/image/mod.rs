@@ -2,24 +2,35 @@
 //! engines load. Running them is `engine`'s.
 
 mod archive;
+mod assemble;
+mod base;
 mod blobs;
 mod check;
 mod content;
 mod contents;
+mod deb;
+mod elf;
 mod error;
 mod hashing;
-pub mod layer;
+mod input;
+mod layer;
 mod oci;
+mod pack;
 mod reference;
 mod rootfs;
 mod stamp;
 mod store;
+mod wheel;
 
 use ybox_spec::Digest;
 
 pub use archive::Archive;
+pub use assemble::{Assembly, Built, BuiltLayer, Watch};
 pub use check::{Problem, ProblemCode};
+pub use elf::Misfit;
 pub use error::ImageError;
+pub use input::InputError;
+pub use layer::{PACKER_REVISION, TreeError};
 pub use reference::Reference;
 pub use rootfs::Unpacked;
 pub use store::{Store, StoredLayer};

@@ -1,0 +1,87 @@
+//! Taking files out of a Python wheel (a zip, PEP 427) by globs. Nothing in it is run or installed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::read::ZipFile;
+
+use super::content::Spool;
+use super::input::{InputError, LARGEST_CONTENT, globs};
+use super::layer::{Node, check_path};
+use crate::lock::Placement;
+
+type Reader = BufReader<File>;
+
+/// The files that `placements` ask for, under their paths in the image. Each placement must find
+/// something.
+pub fn read(
+    path: &Path,
+    placements: &[Placement],
+    spool: &mut Spool,
+) -> Result<Vec<(String, Node)>, InputError> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(unreadable)?;
+    if archive.has_duplicate_names() {
+        return Err(InputError::Member { member: "?".into(), why: "occurs twice" });
+    }
+    let names = member_names(&archive)?;
+    let mut nodes = Vec::new();
+    for placement in placements {
+        let wanted = globs([placement.from.as_str()])?;
+        let before = nodes.len();
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| wanted.is_match(name)) {
+            let member = archive.by_index(index).map_err(unreadable)?;
+            if let Some(node) = read_member(member, name, spool)? {
+                nodes.push((destination(name, &placement.to), node));
+            }
+        }
+        if nodes.len() == before {
+            return Err(InputError::Missing(format!("file that matches `{}`", placement.from)));
+        }
+    }
+    Ok(nodes)
+}
+
+fn unreadable(error: zip::result::ZipError) -> InputError {
+    InputError::Unreadable(error.into())
+}
+
+/// All names, in the order of the archive.
+fn member_names(archive: &ZipArchive<Reader>) -> Result<Vec<String>, InputError> {
+    let name = |index| -> Result<String, InputError> {
+        let entry = archive.by_index_data(index).map_err(unreadable)?;
+        let name = entry.name().map_err(unreadable)?.into_owned();
+        let plain = name.strip_suffix('/').unwrap_or(&name);
+        match check_path(plain) {
+            Ok(()) if !plain.contains('\\') => Ok(name),
+            _ => Err(InputError::Member { member: name, why: "leaves the wheel's root" }),
+        }
+    };
+    (0..archive.len()).map(name).collect()
+}
+
+fn read_member(
+    member: ZipFile<'_, Reader>,
+    name: &str,
+    spool: &mut Spool,
+) -> Result<Option<Node>, InputError> {
+    const KIND: u32 = 0o170_000;
+    const REGULAR: u32 = 0o100_000;
+    let mode = member.unix_mode().unwrap_or(0);
+    if member.is_dir() {
+        return Ok(None);
+    }
+    if !matches!(mode & KIND, 0 | REGULAR) {
+        let why = "is a symbolic link or another special file";
+        return Err(InputError::Member { member: name.to_owned(), why });
+    }
+    // The size in the directory is the wheel's word; the stream is cut where it goes beyond.
+    let content = spool.add(&mut { member }, LARGEST_CONTENT)?;
+    Ok(Some(Node::File { executable: mode & 0o111 != 0, content }))
+}
+
+fn destination(name: &str, folder: &str) -> String {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    format!("{}/{file}", folder.trim_matches('/'))
+}
