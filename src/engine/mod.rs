@@ -2,6 +2,20 @@
 //! Podman (through their API) and one that needs no daemon. What to run and what its outcome means
 //! is the caller's business.
 
+mod docker;
+mod embedded;
+mod error;
+mod lines;
+mod ownership;
+mod select;
+mod user;
+
+pub use docker::Docker;
+pub use embedded::Embedded;
+pub use error::EngineError;
+pub use select::{Candidate, Choice, Host, PassedOver, Selection, select, survey};
+pub use user::{Caller, ContainerUser, HandOver, IdMapping, Ids, container_user};
+
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU8;
 
@@ -20,7 +34,7 @@ pub struct Container {
     pub environment: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
     /// User and group inside.
-    pub user: (u32, u32),
+    pub user: Ids,
     pub pids_limit: u32,
     /// Bytes of /dev/shm.
     pub shm_size: u64,
@@ -60,11 +74,21 @@ pub struct Ended {
     pub out_of_memory: bool,
 }
 
+/// Bytes of the tmpfs on /tmp.
+const TMP_SIZE: u64 = 1 << 30;
+
+/// Host name inside.
+const HOST_NAME: &str = "ybox";
+
 /// How often the user asked to stop: at 1 the container is sent SIGINT, at 2 it is killed.
 pub type StopRequests = AtomicU8;
 
 pub trait Engine {
     fn info(&self) -> EngineInfo;
+
+    /// User and group that a container of this caller is to run as: what belongs in
+    /// [`Container::user`].
+    fn user(&self) -> Ids;
 
     /// Makes the stored image runnable here: loads it, or unpacks it. Quick when it already is.
     fn prepare(&self, image: &StoredImage) -> Result<(), Failure>;

@@ -1,0 +1,214 @@
+//! Bubblewrap's command line for a container: a pure function of what is to run.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use oci_spec::image::ImageConfiguration;
+
+use super::bubblewrap::Features;
+use crate::engine::{Container, EngineError, HOST_NAME, Mount, TMP_SIZE};
+
+/// What Docker sets where an image does not.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const HOME: &str = "/";
+
+/// Everything but the user, the limits and the descriptors. `root` is the unpacked image.
+pub fn arguments(
+    container: &Container,
+    root: &Path,
+    config: &ImageConfiguration,
+    features: &Features,
+) -> Result<Vec<OsString>, EngineError> {
+    let mut line = Line::default();
+    line.add(&["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]);
+    line.add(&["--unshare-cgroup", "--hostname", HOST_NAME, "--die-with-parent"]);
+    // As in Docker, the image's program is process 1: so signals and exit codes mean the same.
+    line.add(&["--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]);
+    for (name, value) in environment(container, config) {
+        line.add(&["--setenv", &name, &value]);
+    }
+    line.root(root).map_err(EngineError::io(format!("read {}", root.display())))?;
+    line.add(&["--proc", "/proc", "--dev", "/dev"]);
+    line.tmpfs("/dev/shm", container.shm_size, features);
+    line.add(&["--remount-ro", "/dev"]);
+    line.tmpfs("/tmp", TMP_SIZE, features);
+    line.mounts(&container.mounts);
+    line.add(&["--remount-ro", "/", "--chdir", working_directory(config), "--"]);
+    let program = entry_point(container, config)?;
+    line.add(&program.iter().chain(&container.arguments).map(String::as_str).collect::<Vec<_>>());
+    Ok(line.0)
+}
+
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(OsString::from));
+    }
+
+    fn bind(&mut self, option: &str, source: &Path, target: &str) {
+        self.0.extend([option.into(), source.into(), target.into()]);
+    }
+
+    /// The image's top level, entry by entry, on a root of bubblewrap's own: so that mounts can
+    /// have places that the image does not, without a change to the unpacked image.
+    fn root(&mut self, root: &Path) -> std::io::Result<()> {
+        let mut entries = fs::read_dir(root)?.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if ["dev", "proc", "tmp"].contains(&name.as_str()) {
+                continue;
+            }
+            if entry.file_type()?.is_symlink() {
+                self.bind("--symlink", &fs::read_link(entry.path())?, &format!("/{name}"));
+            } else {
+                self.bind("--ro-bind", &entry.path(), &format!("/{name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn tmpfs(&mut self, target: &str, size: u64, features: &Features) {
+        self.add(&["--perms", "1777"]);
+        if features.size {
+            self.add(&["--size", &size.to_string()]);
+        }
+        self.add(&["--tmpfs", target]);
+    }
+
+    /// Outer mounts before those inside them.
+    fn mounts(&mut self, mounts: &[Mount]) {
+        let mut mounts: Vec<_> = mounts.iter().collect();
+        mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+        for mount in mounts {
+            let option = if mount.writable { "--bind" } else { "--ro-bind" };
+            self.bind(option, &mount.source, &mount.target);
+        }
+    }
+}
+
+/// Docker's defaults, the image's environment over them, the container's over that.
+fn environment(container: &Container, config: &ImageConfiguration) -> BTreeMap<String, String> {
+    let defaults = [("PATH", DEFAULT_PATH), ("HOSTNAME", HOST_NAME), ("HOME", HOME)];
+    let image = config.config().as_ref().and_then(|c| c.env().as_ref());
+    defaults
+        .into_iter()
+        .chain(image.into_iter().flatten().filter_map(|entry| entry.split_once('=')))
+        .chain(container.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn working_directory(config: &ImageConfiguration) -> &str {
+    let directory = config.config().as_ref().and_then(|c| c.working_dir().as_deref());
+    directory.filter(|d| !d.is_empty()).unwrap_or("/")
+}
+
+fn entry_point(
+    container: &Container,
+    config: &ImageConfiguration,
+) -> Result<Vec<String>, EngineError> {
+    let entry_point = config.config().as_ref().and_then(|c| c.entrypoint().clone());
+    entry_point.filter(|words| !words.is_empty()).ok_or_else(|| EngineError::NoEntryPoint {
+        reference: container.image.reference.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder};
+    use ybox_spec::Digest;
+
+    use super::*;
+    use crate::image::StoredImage;
+
+    fn container() -> Container {
+        let digest = Digest::of(b"");
+        Container {
+            image: StoredImage { reference: "ybox/t".into(), manifest: digest, config: digest },
+            arguments: vec!["train".into()],
+            environment: vec![("B".into(), "container".into())],
+            mounts: vec![
+                Mount { source: "/home/a/out".into(), target: "/run/ybox/out".into(), writable: true },
+                Mount { source: "/home/a/run".into(), target: "/run".into(), writable: false },
+            ],
+            user: (1000, 1000),
+            pids_limit: 10,
+            shm_size: 4096,
+        }
+    }
+
+    fn config(entry_point: &[&str]) -> ImageConfiguration {
+        let inner = ConfigBuilder::default()
+            .env(["A=image".to_owned(), "B=image".to_owned()])
+            .entrypoint(entry_point.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+            .build()
+            .unwrap();
+        ImageConfigurationBuilder::default().config(inner).build().unwrap()
+    }
+
+    fn line(features: Features) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["usr", "proc", "tmp"] {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        symlink("usr/bin", root.path().join("bin")).unwrap();
+        let line = arguments(&container(), root.path(), &config(&["/ytrain"]), &features).unwrap();
+        let root = root.path().display().to_string();
+        line.iter().map(|w| w.to_string_lossy().replace(&root, "ROOT")).collect()
+    }
+
+    const ALL: Features = Features { size: true, disable_userns: true };
+
+    fn follows(line: &[String], words: &[&str]) -> Option<usize> {
+        line.windows(words.len()).position(|window| window.iter().eq(words))
+    }
+
+    #[test]
+    fn the_image_is_read_only_and_the_root_too_once_all_is_mounted() {
+        let line = line(ALL);
+        let usr = follows(&line, &["--ro-bind", "ROOT/usr", "/usr"]).unwrap();
+        assert!(follows(&line, &["--symlink", "usr/bin", "/bin"]).is_some());
+        assert_eq!(follows(&line, &["ROOT/proc"]), None);
+        let last = follows(&line, &["--bind", "/home/a/out", "/run/ybox/out"]).unwrap();
+        assert!(usr < last && last < follows(&line, &["--remount-ro", "/"]).unwrap());
+        assert_eq!(line[line.len() - 3..], ["--", "/ytrain", "train"]);
+    }
+
+    #[test]
+    fn outer_mounts_come_first_and_only_the_writable_one_is_writable() {
+        let line = line(ALL);
+        let outer = follows(&line, &["--ro-bind", "/home/a/run", "/run"]).unwrap();
+        assert!(outer < follows(&line, &["--bind", "/home/a/out", "/run/ybox/out"]).unwrap());
+    }
+
+    #[test]
+    fn the_container_s_environment_goes_over_the_image_s() {
+        let line = line(ALL);
+        assert!(follows(&line, &["--setenv", "A", "image"]).is_some());
+        assert!(follows(&line, &["--setenv", "B", "container"]).is_some());
+        assert!(follows(&line, &["--setenv", "PATH", DEFAULT_PATH]).is_some());
+        assert_eq!(follows(&line, &["--setenv", "B", "image"]), None);
+    }
+
+    #[test]
+    fn sizes_are_limited_where_bubblewrap_can() {
+        let limited = ["--perms", "1777", "--size", "4096", "--tmpfs", "/dev/shm"];
+        assert!(follows(&line(ALL), &limited).is_some());
+        let old = Features { size: false, ..ALL };
+        assert!(follows(&line(old), &["--perms", "1777", "--tmpfs", "/dev/shm"]).is_some());
+    }
+
+    #[test]
+    fn an_image_without_entry_point_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = arguments(&container(), root.path(), &config(&[]), &ALL);
+        assert!(matches!(refused, Err(EngineError::NoEntryPoint { .. })));
+    }
+}
