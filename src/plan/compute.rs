@@ -1,0 +1,227 @@
+//! What is computed with: number format, attention path, numerics.
+
+use ybox_spec::config::{AttentionPath, Numerics};
+
+use super::code::Code;
+use super::refusal::Refusal;
+use super::request::Request;
+use super::tables::{PathRow, Tables};
+use super::target::{Candidate, Target};
+use super::{Decided, Dtype, Trail};
+use crate::probe::Facts;
+use crate::probe::version::Capability;
+
+pub struct Compute {
+    pub attention: AttentionPath,
+    pub kernel: String,
+    pub dtype: Dtype,
+    pub numerics: Numerics,
+}
+
+pub fn choose(
+    target: &Target,
+    facts: &Facts,
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Decided<Compute> {
+    let dtype = dtype(target, request, tables, trail);
+    // A refused format still says what the rest would have been asked for.
+    let settled = *dtype.as_ref().unwrap_or(&request.dtype.unwrap_or(Dtype::Fp32));
+    let attention = match target {
+        Target::Cpu => cpu_attention(request, tables, trail),
+        Target::Gpus(gpus) => gpu_attention(gpus, settled, request, tables, trail),
+    };
+    let numerics = numerics(target, facts, request, trail);
+    match (dtype, attention, numerics) {
+        (Ok(dtype), Ok((attention, kernel)), Ok(numerics)) => {
+            Ok(Compute { attention, kernel, dtype, numerics })
+        }
+        (dtype, attention, numerics) => {
+            Err([dtype.err(), attention.err(), numerics.err()].into_iter().flatten().collect())
+        }
+    }
+}
+
+fn dtype(
+    target: &Target,
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Result<Dtype, Refusal> {
+    let default = match target {
+        Target::Cpu => Dtype::Fp32,
+        Target::Gpus(gpus) => tables.attention.default_dtype(weakest(gpus)),
+    };
+    let Some(asked) = request.dtype else {
+        let device = match target {
+            Target::Cpu => "a CPU".into(),
+            Target::Gpus(gpus) => format!("compute capability {}", weakest(gpus)),
+        };
+        let subject = format!("dtype {default}");
+        trail.chosen(subject, Code::DefaultForDevice, format!("the default for {device}"));
+        return Ok(default);
+    };
+    let subject = format!("dtype {asked}");
+    let gpu = match target {
+        Target::Cpu => (asked != Dtype::Fp32).then_some(None),
+        Target::Gpus(gpus) => {
+            let lacks = |gpu: &&Candidate| {
+                tables.attention.floor(asked).is_none_or(|floor| gpu.capability < floor)
+            };
+            gpus.iter().find(lacks).map(|gpu| Some(gpu.label()))
+        }
+    };
+    match gpu {
+        Some(gpu) => {
+            let refusal = Refusal::DtypeNotOnArch { dtype: asked, gpu, instead: default };
+            trail.rejected(subject, &refusal);
+            Err(refusal)
+        }
+        None => {
+            trail.chosen(subject, Code::AskedFor, "it was asked for, and the device computes in it");
+            Ok(asked)
+        }
+    }
+}
+
+/// All GPUs of a run compute alike, so the weakest one sets the pace.
+fn weakest(gpus: &[Candidate]) -> Capability {
+    gpus.iter().map(|gpu| gpu.capability).min().unwrap_or(Capability::new(0, 0))
+}
+
+fn cpu_attention(
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Result<(AttentionPath, String), Refusal> {
+    let mut rows = tables.attention.cpu.rows.iter();
+    let asked = request.attention;
+    let row = match asked {
+        AttentionPath::Auto => rows.next(),
+        path => rows.find(|row| row.path == path),
+    };
+    let Some(row) = row else {
+        trail.rejected(format!("attention {}", asked.name()), &Refusal::EfficientNotOnCpu);
+        return Err(Refusal::EfficientNotOnCpu);
+    };
+    let code = asked_or(asked, Code::DefaultForDevice);
+    trail.chosen(format!("attention {}", row.path.name()), code, row.kernel.clone());
+    Ok((row.path, row.kernel.clone()))
+}
+
+fn asked_or(asked: AttentionPath, otherwise: Code) -> Code {
+    if asked == AttentionPath::Auto { otherwise } else { Code::AskedFor }
+}
+
+fn gpu_attention(
+    gpus: &[Candidate],
+    dtype: Dtype,
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Result<(AttentionPath, String), Refusal> {
+    let asked = request.attention;
+    let mut last = Refusal::EfficientNotOnCpu;
+    for row in &tables.attention.paths.rows {
+        if asked != AttentionPath::Auto && asked != row.path {
+            continue;
+        }
+        let subject = format!("attention {}", row.path.name());
+        match gpus.iter().try_for_each(|gpu| path_fits(row, gpu, dtype)) {
+            Ok(()) => {
+                let reason = format!("{}, head dimension {}", row.kernel, tables.attention.head_dim);
+                trail.chosen(&subject, asked_or(asked, Code::FirstThatFits), reason);
+                trail.passed(subject, Code::KernelsDeterministic, DETERMINISTIC);
+                return Ok((row.path, row.kernel.clone()));
+            }
+            Err(refusal) => {
+                reject(&subject, &refusal, trail);
+                last = refusal;
+            }
+        }
+    }
+    Err(last)
+}
+
+const DETERMINISTIC: &str =
+    "its backward pass is deterministic with deterministic algorithms as errors";
+
+/// A path that is only unverified for a GPU is marked as that, not as rejected for cause.
+fn reject(subject: &str, refusal: &Refusal, trail: &mut Trail) {
+    match refusal {
+        Refusal::AttentionUnverified { .. } => {
+            trail.unverified(subject, refusal.code(), refusal.sentence());
+        }
+        _ => trail.rejected(subject, refusal),
+    }
+}
+
+fn path_fits(row: &PathRow, gpu: &Candidate, dtype: Dtype) -> Result<(), Refusal> {
+    let label = || gpu.label();
+    if gpu.capability < row.floor.max(row.from) {
+        return Err(match row.path {
+            AttentionPath::Flash => Refusal::FlashNeedsSm80 { gpu: label() },
+            _ => Refusal::EfficientNeedsSm75 { gpu: label() },
+        });
+    }
+    if row.to.is_some_and(|to| gpu.capability > to) {
+        return Err(Refusal::AttentionUnverified { path: row.path, gpu: label() });
+    }
+    if row.dtypes.contains(&dtype) { Ok(()) } else { Err(Refusal::FlashNeedsHalf { dtype }) }
+}
+
+fn numerics(
+    target: &Target,
+    facts: &Facts,
+    request: &Request,
+    trail: &mut Trail,
+) -> Result<Numerics, Refusal> {
+    let obstacle = match target {
+        Target::Gpus(_) => Some(Refusal::PortableNeedsCpu),
+        Target::Cpu => lacks_avx2(facts),
+    };
+    match (request.numerics, obstacle) {
+        (Some(Numerics::Portable), Some(refusal)) => {
+            trail.rejected("numerics portable", &refusal);
+            Err(refusal)
+        }
+        (Some(asked), _) => {
+            trail.chosen(format!("numerics {}", asked.name()), Code::AskedFor, promise(asked));
+            Ok(asked)
+        }
+        (None, None) => {
+            let reason = promise(Numerics::Portable);
+            trail.chosen("numerics portable", Code::DefaultForDevice, reason);
+            Ok(Numerics::Portable)
+        }
+        (None, Some(refusal)) => {
+            trail.rejected("numerics portable", &refusal);
+            trail.chosen("numerics fast", Code::DefaultForDevice, promise(Numerics::Fast));
+            Ok(Numerics::Fast)
+        }
+    }
+}
+
+fn promise(numerics: Numerics) -> &'static str {
+    match numerics {
+        Numerics::Portable => "the same bits on any x86-64 CPU with AVX2",
+        Numerics::Fast => "the same bits on the same class of hardware",
+    }
+}
+
+fn lacks_avx2(facts: &Facts) -> Option<Refusal> {
+    let sets = &facts.cpu.instruction_sets;
+    let reason = match sets.known() {
+        None => format!("whether this CPU has them is not known: {}", sets.reason()),
+        Some(sets) => {
+            let missing: Vec<_> =
+                ["avx2", "fma"].into_iter().filter(|s| !sets.iter().any(|set| set == s)).collect();
+            if missing.is_empty() {
+                return None;
+            }
+            format!("this CPU lacks {}", missing.join(" and "))
+        }
+    };
+    Some(Refusal::PortableNeedsAvx2 { reason })
+}

@@ -1,0 +1,266 @@
+//! Which variant serves the chosen devices: machine code for every GPU, and a driver that runs it.
+
+use super::code::Code;
+use super::refusal::Refusal;
+use super::request::Request;
+use super::tables::{Coverage, StackRow, Status, Tables};
+use super::target::{Candidate, Target};
+use super::{Decided, Outcome, Trail, Variant};
+use crate::probe::Facts;
+use crate::probe::facts::{Driver, Engine, Fact};
+
+pub fn choose(
+    target: &Target,
+    facts: &Facts,
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Decided<Variant> {
+    let gpus = match target {
+        Target::Gpus(gpus) => gpus,
+        Target::Cpu => {
+            trail.chosen("variant cpu", Code::DefaultForDevice, "the variant for a CPU");
+            return Ok(Variant::Cpu);
+        }
+    };
+    let host = Host { gpus, facts, tables };
+    match request.variant {
+        Some(variant) => host.only(variant, trail),
+        None => host.best(trail),
+    }
+}
+
+/// What the variants have to fit.
+struct Host<'a> {
+    gpus: &'a [Candidate],
+    facts: &'a Facts,
+    tables: &'a Tables,
+}
+
+impl Host<'_> {
+    /// The variant that was asked for, if it fits.
+    fn only(&self, variant: Variant, trail: &mut Trail) -> Decided<Variant> {
+        let subject = format!("variant {variant}");
+        let stacks = self.tables.wheels.stacks();
+        let Some((stack, status)) = stacks.into_iter().find(|(s, _)| s.variant == variant) else {
+            let device = "cuda".to_owned();
+            return trail.refused(subject, vec![Refusal::VariantNotForDevice { variant, device }]);
+        };
+        match self.fits(stack) {
+            Ok(reason) => {
+                trail.chosen(&subject, Code::AskedFor, reason);
+                doubt(stack, status, trail);
+                Ok(variant)
+            }
+            Err(refusals) => trail.refused(subject, refusals),
+        }
+    }
+
+    /// The first variant that fits.
+    fn best(&self, trail: &mut Trail) -> Decided<Variant> {
+        let mut failures = Vec::new();
+        for (stack, status) in self.tables.wheels.stacks() {
+            let subject = format!("variant {}", stack.variant);
+            match self.fits(stack) {
+                Ok(reason) => {
+                    let several = self.gpus.len() > 1;
+                    let code = if several { Code::CommonToAllGpus } else { Code::FirstThatFits };
+                    trail.chosen(&subject, code, reason);
+                    doubt(stack, status, trail);
+                    return Ok(stack.variant);
+                }
+                Err(refusals) => {
+                    refusals.iter().for_each(|refusal| trail.rejected(&subject, refusal));
+                    failures.push((stack, refusals));
+                }
+            }
+        }
+        let refusals = self.conclusion(&failures);
+        if let [mixed @ Refusal::MixedGpusNoCommonStack { .. }] = refusals.as_slice() {
+            trail.rejected("variant", mixed);
+        }
+        Err(refusals)
+    }
+
+    /// What to say when no variant fits. The last of those that only the driver keeps from running
+    /// asks least of it; failing that, the GPUs are what stands in the way.
+    fn conclusion(&self, failures: &[(&StackRow, Vec<Refusal>)]) -> Vec<Refusal> {
+        let served = |(stack, _): &&(&StackRow, Vec<Refusal>)| {
+            self.gpus.iter().all(|gpu| self.serves(stack, gpu))
+        };
+        if let Some((_, refusals)) = failures.iter().rev().find(served) {
+            return refusals.clone();
+        }
+        let each: Vec<_> = self.gpus.iter().map(|gpu| (gpu.label(), self.variants(gpu))).collect();
+        let unserved: Vec<_> = each.iter().filter(|(_, variants)| variants.is_empty()).collect();
+        if unserved.is_empty() {
+            return vec![Refusal::MixedGpusNoCommonStack { gpus: each }];
+        }
+        let refusal = |gpu: &super::GpuLabel| Refusal::ArchNotInImage {
+            gpu: gpu.clone(),
+            variant: None,
+            have: Vec::new(),
+        };
+        unserved.iter().map(|(gpu, _)| refusal(gpu)).collect()
+    }
+
+    fn serves(&self, stack: &StackRow, gpu: &Candidate) -> bool {
+        self.tables.wheels.coverage(stack, gpu.capability).is_some()
+    }
+
+    /// The variants with code for one GPU.
+    fn variants(&self, gpu: &Candidate) -> Vec<Variant> {
+        let stacks = self.tables.wheels.stacks().map(|(stack, _)| stack);
+        stacks.filter(|stack| self.serves(stack, gpu)).map(|stack| stack.variant).collect()
+    }
+
+    /// Why a variant fits, or everything that keeps it from running here.
+    fn fits(&self, stack: &StackRow) -> Result<String, Vec<Refusal>> {
+        let mut refusals: Vec<_> =
+            self.gpus.iter().filter_map(|gpu| self.gpu_fits(stack, gpu).err()).collect();
+        let driver = self.driver_fits(stack);
+        match driver {
+            Ok(reason) if refusals.is_empty() => Ok(format!("{}; {reason}", self.code(stack))),
+            Ok(_) => Err(refusals),
+            Err(refusal) => {
+                refusals.push(refusal);
+                Err(refusals)
+            }
+        }
+    }
+
+    /// The code that runs on each GPU, in words.
+    fn code(&self, stack: &StackRow) -> String {
+        let words = |gpu: &Candidate| match self.tables.wheels.coverage(stack, gpu.capability) {
+            Some(Coverage::Cubin(cubin)) => cubin.sm(),
+            Some(Coverage::Ptx(ptx)) => format!("PTX {ptx}"),
+            None => "nothing".into(),
+        };
+        let mut codes: Vec<_> = self.gpus.iter().map(words).collect();
+        codes.dedup();
+        format!("{} has {}", stack.build, codes.join(", "))
+    }
+
+    fn gpu_fits(&self, stack: &StackRow, gpu: &Candidate) -> Result<(), Refusal> {
+        let (label, variant) = (gpu.label(), stack.variant);
+        match self.tables.wheels.coverage(stack, gpu.capability) {
+            Some(Coverage::Cubin(_)) => Ok(()),
+            Some(Coverage::Ptx(_)) => self.ptx_fits(stack, gpu),
+            None if stack.cuda.major == 13 && self.dropped(stack, gpu) => {
+                Err(Refusal::ArchRemovedInCuda13 { gpu: label, variant })
+            }
+            None => {
+                let have = stack.cubins.clone();
+                Err(Refusal::ArchNotInImage { gpu: label, variant: Some(variant), have })
+            }
+        }
+    }
+
+    fn dropped(&self, stack: &StackRow, gpu: &Candidate) -> bool {
+        self.tables.wheels.dropped(stack.cuda, gpu.capability)
+    }
+
+    /// Only a driver at least as new as the toolkit compiles the toolkit's code.
+    fn ptx_fits(&self, stack: &StackRow, gpu: &Candidate) -> Result<(), Refusal> {
+        let floor = self.tables.drivers.of_toolkit(stack.cuda);
+        let need = floor.and_then(|floor| floor.on(self.windows()));
+        let driver = self.facts.driver.known();
+        let have = driver.and_then(|driver| driver.version.known());
+        let runs = match (have, need) {
+            (Some(have), Some(need)) => have >= need,
+            _ => driver.and_then(|d| d.cuda.known()).is_some_and(|cuda| *cuda >= stack.cuda),
+        };
+        let (variant, need) = (stack.variant, need.cloned());
+        if runs {
+            Ok(())
+        } else {
+            Err(Refusal::PtxNeedsNewerDriver { gpu: gpu.label(), variant, need })
+        }
+    }
+
+    fn windows(&self) -> bool {
+        self.facts.system.wsl.known() == Some(&true)
+    }
+
+    /// By the driver's full version where NVIDIA names a floor, else by the CUDA version that the
+    /// driver itself says it supports.
+    fn driver_fits(&self, stack: &StackRow) -> Result<String, Refusal> {
+        let driver = match &self.facts.driver {
+            Fact::Is(driver) => driver,
+            Fact::Unknown { unknown: reason } | Fact::Absent { absent: reason } => {
+                return Err(Refusal::DriverUnknown { reason: reason.clone() });
+            }
+        };
+        let floor = self.tables.drivers.floor(stack.cuda);
+        let need = floor.and_then(|floor| floor.on(self.windows()));
+        match (driver.version.known(), need) {
+            (Some(have), Some(need)) if have >= need => {
+                Ok(format!("driver {have} is {need} or newer"))
+            }
+            (Some(have), Some(need)) => Err(Refusal::DriverTooOld {
+                variant: stack.variant,
+                have: have.clone(),
+                need: need.clone(),
+                cuda: stack.cuda,
+            }),
+            _ => cuda_fits(driver, stack),
+        }
+    }
+}
+
+fn cuda_fits(driver: &Driver, stack: &StackRow) -> Result<String, Refusal> {
+    match driver.cuda.known() {
+        Some(cuda) if cuda.major >= stack.cuda.major => {
+            Ok(format!("the driver says that it supports CUDA {cuda}"))
+        }
+        Some(cuda) => Err(Refusal::DriverUnknown {
+            reason: format!(
+                "it says that it supports CUDA {cuda}, and {} is made with {}",
+                stack.variant, stack.cuda
+            ),
+        }),
+        None => Err(Refusal::DriverUnknown {
+            reason: format!("version: {}; CUDA: {}", driver.version.reason(), driver.cuda.reason()),
+        }),
+    }
+}
+
+/// A choice that rests on an unchecked row says so.
+fn doubt(stack: &StackRow, status: Status, trail: &mut Trail) {
+    if status == Status::Unverified {
+        let reason = format!("what {} contains was not checked", stack.build);
+        trail.unverified(format!("variant {}", stack.variant), Code::UnverifiedRow, reason);
+    }
+}
+
+/// Whether an engine can hand GPUs to a container. The run picks the engine, so this can only warn.
+pub fn engine(target: &Target, facts: &Facts, trail: &mut Trail) {
+    if *target == Target::Cpu {
+        return;
+    }
+    let engines = [("docker", &facts.engines.docker), ("podman", &facts.engines.podman)];
+    let known: Vec<_> = engines.iter().filter_map(|(n, e)| Some((*n, e.known()?))).collect();
+    let offers = |engine: &Engine| {
+        let listed = facts.container_toolkit.known().is_some_and(|t| !t.cdi_devices.is_empty());
+        engine.nvidia_runtime.known() == Some(&true) || !engine.cdi_devices.is_empty() || listed
+    };
+    let unknown = engines.iter().any(|(_, e)| matches!(e, Fact::Unknown { .. }));
+    match known.iter().find(|(_, engine)| offers(engine)) {
+        Some((name, _)) => {
+            let reason = format!("{name} has NVIDIA's runtime or CDI devices");
+            trail.passed("engine", Code::EngineOffersGpus, reason);
+        }
+        None if known.is_empty() && unknown => trail.add(
+            "engine",
+            Outcome::Warned,
+            Code::EngineUnknown,
+            "whether an engine can hand over GPUs is not known",
+        ),
+        None => trail.add(
+            "engine",
+            Outcome::Warned,
+            Code::ContainerToolkitMissing,
+            "no engine here has NVIDIA's runtime or CDI devices: install the NVIDIA Container Toolkit",
+        ),
+    }
+}

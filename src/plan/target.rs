@@ -1,0 +1,211 @@
+//! Which devices a plan is for: the CPU, or which GPUs.
+
+use super::code::Code;
+use super::refusal::{GpuLabel, Refusal};
+use super::request::{Device, Request};
+use super::tables::{Status, Tables};
+use super::{Decided, Trail, Variant};
+use crate::probe::Facts;
+use crate::probe::facts::{Fact, Gpu};
+use crate::probe::version::Capability;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Cpu,
+    /// At least one.
+    Gpus(Vec<Candidate>),
+}
+
+/// A GPU with what decides about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub index: u32,
+    pub name: String,
+    pub capability: Capability,
+}
+
+impl Candidate {
+    pub fn label(&self) -> GpuLabel {
+        GpuLabel {
+            index: self.index,
+            name: self.name.clone(),
+            capability: Some(self.capability),
+        }
+    }
+}
+
+impl Target {
+    pub fn indexes(&self) -> Vec<u32> {
+        match self {
+            Self::Cpu => Vec::new(),
+            Self::Gpus(gpus) => gpus.iter().map(|gpu| gpu.index).collect(),
+        }
+    }
+}
+
+/// Whether the images are made for this processor at all.
+pub fn processor(facts: &Facts, tables: &Tables, trail: &mut Trail) -> Decided<()> {
+    let images = &tables.wheels.processors.rows;
+    let subject = "processor";
+    match facts.cpu.architecture.known() {
+        Some(have) if images.contains(have) => {
+            trail.passed(subject, Code::ProcessorInImage, format!("the images are made for {have}"));
+            Ok(())
+        }
+        Some(have) => {
+            let refusal =
+                Refusal::ProcessorNotInImage { have: have.clone(), images: images.clone() };
+            trail.refused(subject, vec![refusal])
+        }
+        None => {
+            let reason = facts.cpu.architecture.reason();
+            trail.unverified(subject, Code::NotInTable, format!("its kind is not known: {reason}"));
+            Ok(())
+        }
+    }
+}
+
+pub fn choose(
+    facts: &Facts,
+    request: &Request,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Decided<Target> {
+    if let Some(refusal) = contradiction(request) {
+        return trail.refused("device", vec![refusal]);
+    }
+    if request.variant == Some(Variant::Cpu) || request.device == Device::Cpu {
+        trail.chosen("device cpu", Code::AskedFor, "the CPU was asked for");
+        return Ok(Target::Cpu);
+    }
+    let gpus = match present(facts) {
+        Ok(gpus) => gpus,
+        Err(Refusal::NoGpu) if request.variant.is_none() && request.device == Device::Auto => {
+            trail.chosen("device cpu", Code::NoGpu, "this machine shows no NVIDIA GPU");
+            return Ok(Target::Cpu);
+        }
+        Err(refusal) => return trail.refused("device", vec![refusal]),
+    };
+    let gpus = selected(gpus, &request.device).or_else(|r| trail.refused("device", vec![r]))?;
+    candidates(&gpus, facts, tables, trail).map(Target::Gpus)
+}
+
+/// A variant and a device that exclude each other.
+fn contradiction(request: &Request) -> Option<Refusal> {
+    let for_cpu = request.variant? == Variant::Cpu;
+    let clash = match request.device {
+        Device::Auto => false,
+        Device::Cpu => !for_cpu,
+        Device::Cuda | Device::Gpus(_) => for_cpu,
+    };
+    let variant = request.variant?;
+    clash.then(|| Refusal::VariantNotForDevice { variant, device: request.device.to_string() })
+}
+
+/// The GPUs that the driver shows, or what became of them.
+fn present(facts: &Facts) -> Result<&[Gpu], Refusal> {
+    match &facts.gpus {
+        Fact::Unknown { unknown } => Err(Refusal::DriverUnknown { reason: unknown.clone() }),
+        Fact::Is(gpus) if !gpus.is_empty() => match &facts.driver {
+            Fact::Absent { absent } => {
+                Err(Refusal::NoDriver { devices: Vec::new(), reason: absent.clone() })
+            }
+            _ => Ok(gpus),
+        },
+        _ => Err(missing(facts)),
+    }
+}
+
+/// Without GPUs to show: there is none, or hardware that the driver doesn't serve.
+fn missing(facts: &Facts) -> Refusal {
+    let devices = facts.nvidia_devices.known().map(Vec::as_slice).unwrap_or_default();
+    let devices: Vec<_> = devices.iter().map(|device| device.pci.clone()).collect();
+    match &facts.driver {
+        _ if devices.is_empty() => Refusal::NoGpu,
+        Fact::Is(driver) => {
+            let version = driver.version.known().map(|version| version.to_string());
+            let driver = version.unwrap_or_else(|| "of unknown version".into());
+            Refusal::GpuNotShown { devices, driver }
+        }
+        other => Refusal::NoDriver { devices, reason: other.reason().to_owned() },
+    }
+}
+
+fn selected<'a>(gpus: &'a [Gpu], device: &Device) -> Result<Vec<&'a Gpu>, Refusal> {
+    let Device::Gpus(wanted) = device else { return Ok(gpus.iter().collect()) };
+    let have = || gpus.iter().map(|gpu| gpu.index).collect();
+    wanted
+        .iter()
+        .map(|index| gpus.iter().find(|gpu| gpu.index == *index).ok_or(*index))
+        .collect::<Result<_, _>>()
+        .map_err(|index| Refusal::NoSuchDevice { index, have: have() })
+}
+
+fn candidates(
+    gpus: &[&Gpu],
+    facts: &Facts,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Decided<Vec<Candidate>> {
+    let mut found = Vec::new();
+    let mut refusals = Vec::new();
+    for gpu in gpus {
+        match candidate(gpu, facts, tables, trail) {
+            Ok(candidate) => found.push(candidate),
+            Err(refusal) => {
+                trail.rejected(format!("GPU {}", gpu.index), &refusal);
+                refusals.push(refusal);
+            }
+        }
+    }
+    if refusals.is_empty() { Ok(found) } else { Err(refusals) }
+}
+
+fn candidate(
+    gpu: &Gpu,
+    facts: &Facts,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Result<Candidate, Refusal> {
+    let name = gpu.name.known().cloned().unwrap_or_else(|| "name not known".into());
+    let capability = capability(gpu, &name, tables, trail)?;
+    let candidate = Candidate { index: gpu.index, name, capability };
+    let driver = facts.driver.known().and_then(|driver| driver.version.known());
+    if let (Some(have), Some(last_branch)) = (driver, tables.drivers.last_branch(capability))
+        && have.branch() > last_branch
+    {
+        let (gpu, have) = (candidate.label(), have.clone());
+        return Err(Refusal::DriverTooNew { gpu, have, last_branch });
+    }
+    let reason = format!("{}, compute capability {capability}", candidate.name);
+    trail.passed(format!("GPU {}", gpu.index), Code::GpuUsable, reason);
+    Ok(candidate)
+}
+
+/// What the driver says, else what the table says of the name.
+fn capability(
+    gpu: &Gpu,
+    name: &str,
+    tables: &Tables,
+    trail: &mut Trail,
+) -> Result<Capability, Refusal> {
+    let subject = format!("GPU {}", gpu.index);
+    if let Some(capability) = gpu.capability.known() {
+        if !tables.gpus.knows(*capability) {
+            let reason = format!("compute capability {capability} is in no table");
+            trail.unverified(subject, Code::NotInTable, reason);
+        }
+        return Ok(*capability);
+    }
+    let Some(known) = tables.gpus.find(name) else {
+        let gpu = GpuLabel { index: gpu.index, name: name.to_owned(), capability: None };
+        let reason = "the driver doesn't tell it".to_owned();
+        return Err(Refusal::CapabilityUnknown { gpu, reason });
+    };
+    let reason = format!("by its name it is a {} ({})", known.name, known.capability);
+    match known.status {
+        Status::Verified => trail.passed(subject, Code::CapabilityFromName, reason),
+        Status::Unverified => trail.unverified(subject, Code::UnverifiedRow, reason),
+    }
+    Ok(known.capability)
+}
