@@ -1,5 +1,6 @@
 //! `ybox run`: trains, validates or predicts in a container and seals the run folder.
 
+use std::cell::OnceCell;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering;
 use ybox_spec::config::Task;
 use ybox_spec::record::Status;
 
+use super::probe::{Pretend, learn};
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host, Selection, StopRequests};
 use crate::image::Store;
@@ -41,6 +43,8 @@ pub struct Args {
     /// What runs the container: auto, docker, podman or embedded
     #[arg(long, default_value = "auto")]
     engine: engine::Choice,
+    #[command(flatten)]
+    pretend: Pretend,
     /// Image to run [default: ybox/cpu:latest]
     #[arg(long, value_name = "REFERENCE")]
     image: Option<String>,
@@ -76,7 +80,12 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         directory: directory.clone(),
     };
     let store = Store::open(&context.settings)?;
-    let order = run::resolve(&request, &store)?;
+    let known = OnceCell::new();
+    let order = run::resolve(&request, &store, &|compute| {
+        let facts = learn(&args.pretend, context)?;
+        run::settle(known.get_or_init(|| facts), compute)
+    })?;
+    let facts = known.get().expect("every task has its compute settled");
     let selection = engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
     let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
     let mut view = match context.settings.json {
@@ -84,13 +93,16 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         false => RunView::talking(screen.clone()),
     };
     view.say(&chosen(&selection));
+    if let Some(note) = run::unused_gpus(facts) {
+        view.say(&format!("note: {note}"));
+    }
     let stop = Arc::new(StopRequests::new(0));
     let finished = run::execute(
         &order,
         &Surroundings {
             engine: &*selection.engine,
             home: &context.settings.home,
-            host: serde_json::Value::Null,
+            host: serde_json::to_value(facts).expect("facts are plain data"),
             stop: &stop,
             listen: &|| listen(context, &stop, &screen),
         },

@@ -6,8 +6,10 @@ mod error;
 mod execute;
 mod foreign;
 mod order;
+mod settle;
 mod source;
 
 pub use error::RunError;
 pub use execute::{Finished, Surroundings, execute};
-pub use order::{Order, Request, resolve};
+pub use order::{Order, Request, Settle, resolve};
+pub use settle::{settle, unused_gpus};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::config::{
-    AttentionPath, Config, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
+    Compute, Config, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::DataSet;
 use ybox_spec::overrides::{self, Schema, Values, keys};
@@ -61,13 +61,17 @@ struct Given<'a> {
     config: Values,
 }
 
+/// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
+/// everything else is known to be right.
+pub type Settle<'a> = &'a dyn Fn(&Compute) -> Result<Compute, Failure>;
+
 /// Resolves `request` against the images of `store`.
-pub fn resolve(request: &Request, store: &Store) -> Result<Order, Failure> {
+pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order, Failure> {
     let given = Given::read(request)?;
     match request.task {
-        Task::Train => train(given, store),
-        Task::Val => val(given, store),
-        Task::Predict => predict(given, store),
+        Task::Train => train(given, store, settle),
+        Task::Val => val(given, store, settle),
+        Task::Predict => predict(given, store, settle),
     }
 }
 
@@ -185,7 +189,7 @@ fn parse_preset(path: &Path, text: &str) -> Result<Values, RunError> {
         .map_err(|source| RunError::Preset { path: path.to_owned(), source })
 }
 
-fn train(given: Given, store: &Store) -> Result<Order, Failure> {
+fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     // Without the preset first: a wrong setting is said before an image is looked for.
     refuse_files(&given)?;
     let draft: TrainConfig = given.config(Values::new())?;
@@ -201,13 +205,13 @@ fn train(given: Given, store: &Store) -> Result<Order, Failure> {
     };
     let mut config: TrainConfig = given.config(preset)?;
     config.names = set.names().to_vec();
-    config.compute.attention = settled(config.compute.attention);
     let mut wanted = Vec::new();
     for split in ["train", "val"] {
         let pictures = set.images(split).map_err(RunError::from)?;
         wanted.extend(pictures_and_labels(split, pictures));
     }
     let data = (set.root().to_owned(), wanted);
+    config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Train(config), image, data, weights))
 }
 
@@ -251,26 +255,25 @@ fn image_preset(store: &Store, image: &StoredImage, model: &str) -> Result<Value
     Ok(parse_preset(Path::new(&path), &String::from_utf8_lossy(&bytes))?)
 }
 
-fn val(given: Given, store: &Store) -> Result<Order, Failure> {
+fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     given.config::<ValConfig>(Values::new())?;
     let (weights, info) = given.weights()?;
     let (yaml, set) = given.data_set()?;
     same_names((&weights, &info.names), (&yaml, set.names()))?;
     let mut config: ValConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
-    config.compute.attention = settled(config.compute.attention);
     let pictures = set.images(&config.split).map_err(RunError::from)?;
     let data = (set.root().to_owned(), pictures_and_labels(&config.split, pictures));
     let image = given.image(store)?;
+    config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Val(config), image, data, Some(weights)))
 }
 
-fn predict(given: Given, store: &Store) -> Result<Order, Failure> {
+fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     given.config::<PredictConfig>(Values::new())?;
     let (weights, info) = given.weights()?;
     let mut config: PredictConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
-    config.compute.attention = settled(config.compute.attention);
     let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
     let found = source::find(
         &given.request.directory,
@@ -278,6 +281,7 @@ fn predict(given: Given, store: &Store) -> Result<Order, Failure> {
     )?;
     let data = (found.root, pictures("source", found.pictures));
     let image = given.image(store)?;
+    config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Predict(config), image, data, Some(weights)))
 }
 
@@ -300,13 +304,5 @@ fn same_names(weights: (&Path, &[String]), data: (&Path, &[String])) -> Result<(
             theirs: shown(weights.1, index),
             theirs_in: weights.0.to_owned(),
         }),
-    }
-}
-
-/// On a CPU `auto` is the tiled flash kernel, which every CPU has.
-fn settled(asked: AttentionPath) -> AttentionPath {
-    match asked {
-        AttentionPath::Auto => AttentionPath::Flash,
-        other => other,
     }
 }

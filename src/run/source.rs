@@ -1,9 +1,10 @@
 //! `source=`: the pictures that predict works on. A file, a folder (its own pictures, not those of
-//! folders in it) or a glob (`*`, `?`, `[a-z]`, and `**` for any depth of folders).
+//! folders in it) or a glob (`*`, `?`, `[a-z]`, `{a,b}`, and `**` for any depth of folders).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use globset::GlobBuilder;
 use ybox_spec::dataset::is_image;
 
 use super::RunError;
@@ -25,7 +26,7 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
         single(&place)
     } else if place.is_dir() {
         folder(&place)
-    } else if given.contains(['*', '?', '[']) {
+    } else if is_pattern(given) {
         glob(directory, given)
     } else if given.contains("://") {
         return Err(refuse("a run has no network; download the pictures first"));
@@ -57,7 +58,6 @@ fn folder(place: &Path) -> Option<Source> {
 }
 
 fn glob(directory: &Path, given: &str) -> Option<Source> {
-    let is_pattern = |part: &&str| part.contains(['*', '?', '[']);
     let parts: Vec<_> = given.split('/').collect();
     let fixed = parts.iter().take_while(|part| !is_pattern(part)).count();
     let base = match parts[..fixed].join("/") {
@@ -65,30 +65,32 @@ fn glob(directory: &Path, given: &str) -> Option<Source> {
         base => base,
     };
     let root = fs::canonicalize(directory.join(base)).ok()?;
-    let mut pictures = Vec::new();
-    walk(&root, Path::new(""), &parts[fixed..], &mut pictures);
-    pictures.sort();
-    pictures.dedup();
-    Some(Source { root, pictures })
+    let pattern = parts[fixed..].join("/");
+    let matcher =
+        GlobBuilder::new(&pattern).literal_separator(true).build().ok()?.compile_matcher();
+    let depth = if pattern.contains("**") { usize::MAX } else { parts.len() - fixed };
+    let mut found = Vec::new();
+    walk(&root, Path::new(""), depth, &mut found);
+    found.retain(|path| is_image(path) && matcher.is_match(path));
+    found.sort();
+    Some(Source { root, pictures: found })
 }
 
-/// Adds the pictures below `root/inner` that `pattern` fits.
-fn walk(root: &Path, inner: &Path, pattern: &[&str], found: &mut Vec<PathBuf>) {
-    let Some((part, rest)) = pattern.split_first() else { return };
-    if *part == "**" {
-        walk(root, inner, rest, found);
-    }
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// Adds the files of `root/inner`, and of the folders in it down to `depth` levels.
+fn walk(root: &Path, inner: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     for name in names(&root.join(inner)) {
         let path = inner.join(&name);
-        let is_folder = root.join(&path).is_dir();
-        let is_link = root.join(&path).is_symlink();
-        match (*part, rest) {
-            // As in shells, `**` doesn't follow links: they could lead back up.
-            ("**", _) if is_folder && !is_link => walk(root, &path, pattern, found),
-            ("**", _) => {}
-            (part, []) if !is_folder && is_image(&path) && fits(part, &name) => found.push(path),
-            (part, rest) if is_folder && fits(part, &name) => walk(root, &path, rest, found),
-            _ => {}
+        let place = root.join(&path);
+        if !place.is_dir() {
+            found.push(path);
+        } else if depth > 1 && !(depth == usize::MAX && place.is_symlink()) {
+            // As in shells, `**` does not follow links: they could lead back up.
+            let rest = if depth == usize::MAX { depth } else { depth - 1 };
+            walk(root, &path, rest, found);
         }
     }
 }
@@ -96,48 +98,6 @@ fn walk(root: &Path, inner: &Path, pattern: &[&str], found: &mut Vec<PathBuf>) {
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
-/// Whether the pattern of one path component fits `name`.
-fn fits(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<_> = pattern.chars().collect();
-    let name: Vec<_> = name.chars().collect();
-    fits_from(&pattern, &name)
-}
-
-fn fits_from(pattern: &[char], name: &[char]) -> bool {
-    match pattern {
-        [] => name.is_empty(),
-        ['*', rest @ ..] => (0..=name.len()).any(|taken| fits_from(rest, &name[taken..])),
-        ['?', rest @ ..] => !name.is_empty() && fits_from(rest, &name[1..]),
-        ['[', rest @ ..] if rest.iter().skip(1).any(|c| *c == ']') => {
-            let end = rest.iter().skip(1).position(|c| *c == ']').map_or(rest.len(), |i| i + 1);
-            let in_set = |c: &char| is_in_set(&rest[..end], *c);
-            name.first().is_some_and(in_set) && fits_from(&rest[end + 1..], &name[1..])
-        }
-        [literal, rest @ ..] => name.first() == Some(literal) && fits_from(rest, &name[1..]),
-    }
-}
-
-/// `set` is what stands between the brackets: characters, ranges, after `!` or `^` their complement.
-fn is_in_set(set: &[char], c: char) -> bool {
-    if let ['!' | '^', rest @ ..] = set {
-        return !is_in_set(rest, c);
-    }
-    let mut rest = set;
-    while let Some((first, after)) = rest.split_first() {
-        if let ['-', last, more @ ..] = after {
-            if (*first..=*last).contains(&c) {
-                return true;
-            }
-            rest = more;
-        } else if *first == c {
-            return true;
-        } else {
-            rest = after;
-        }
-    }
-    false
 }
 
 #[cfg(test)]
@@ -164,6 +124,7 @@ mod tests {
             ("*/1.jpg", "", vec!["a/1.jpg", "b/1.jpg"]),
             ("**/*.jpg", "", vec!["a/1.jpg", "a/deep/3.jpg", "b/1.jpg"]),
             ("a/**/[2-3]*", "a", vec!["2.PNG", "deep/3.jpg"]),
+            ("{a,b}/?.jpg", "", vec!["a/1.jpg", "b/1.jpg"]),
         ] {
             let source = find(dir.path(), given).unwrap();
             assert_eq!(source.root, fs::canonicalize(dir.path().join(root)).unwrap(), "{given}");
@@ -184,16 +145,6 @@ mod tests {
         ] {
             let message = find(dir.path(), given).unwrap_err().to_string();
             assert_eq!(message, format!("source={given}: {reason}"));
-        }
-    }
-
-    #[test]
-    fn patterns_are_those_of_a_shell() {
-        for (pattern, name) in [("*", "x"), ("a?c", "abc"), ("[!a]x", "bx"), ("[]]", "]"), ("[a", "[a")] {
-            assert!(fits(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("a?c", "ac"), ("[a-c]", "d"), ("*.jpg", "jpg"), ("", "x")] {
-            assert!(!fits(pattern, name), "{pattern} {name}");
         }
     }
 }
