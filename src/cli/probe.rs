@@ -94,8 +94,8 @@ fn from_file(path: &str) -> Result<Facts, FactsError> {
     let named = || path.to_owned();
     let text = std::fs::read_to_string(path)
         .map_err(|source| FactsError::Read { path: named(), source })?;
-    let facts: Facts = serde_json::from_str(&text)
-        .map_err(|source| FactsError::Form { path: named(), source })?;
+    let facts: Facts =
+        serde_json::from_str(&text).map_err(|source| FactsError::Form { path: named(), source })?;
     if facts.schema != facts::SCHEMA {
         return Err(FactsError::Schema { path: named(), found: facts.schema });
     }

@@ -32,7 +32,6 @@ codes! {
     FirstThatFits = "first-that-fits",
     CommonToAllGpus = "common-to-all-gpus",
     DefaultForDevice = "default-for-device",
-    DriverRunsToolkit = "driver-runs-toolkit",
     ProcessorInImage = "processor-in-image",
     EngineOffersGpus = "engine-offers-gpus",
     KernelsDeterministic = "kernels-deterministic",

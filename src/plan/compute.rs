@@ -79,7 +79,11 @@ fn dtype(
             Err(refusal)
         }
         None => {
-            trail.chosen(subject, Code::AskedFor, "it was asked for, and the device computes in it");
+            trail.chosen(
+                subject,
+                Code::AskedFor,
+                "it was asked for, and the device computes in it",
+            );
             Ok(asked)
         }
     }
@@ -130,9 +134,11 @@ fn gpu_attention(
         let subject = format!("attention {}", row.path.name());
         match gpus.iter().try_for_each(|gpu| path_fits(row, gpu, dtype)) {
             Ok(()) => {
-                let reason = format!("{}, head dimension {}", row.kernel, tables.attention.head_dim);
+                let reason =
+                    format!("{}, head dimension {}", row.kernel, tables.attention.head_dim);
                 trail.chosen(&subject, asked_or(asked, Code::FirstThatFits), reason);
-                trail.passed(subject, Code::KernelsDeterministic, DETERMINISTIC);
+                let reason = format!("backward pass, {}", row.deterministic);
+                trail.passed(subject, Code::KernelsDeterministic, reason);
                 return Ok((row.path, row.kernel.clone()));
             }
             Err(refusal) => {
@@ -143,9 +149,6 @@ fn gpu_attention(
     }
     Err(last)
 }
-
-const DETERMINISTIC: &str =
-    "its backward pass is deterministic with deterministic algorithms as errors";
 
 /// A path that is only unverified for a GPU is marked as that, not as rejected for cause.
 fn reject(subject: &str, refusal: &Refusal, trail: &mut Trail) {
@@ -224,4 +227,76 @@ fn lacks_avx2(facts: &Facts) -> Option<Refusal> {
         }
     };
     Some(Refusal::PortableNeedsAvx2 { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{self, Outcome};
+
+    fn compute(hardware: &str, request: Request) -> Result<plan::Plan, plan::Refusals> {
+        let tables = Tables::built_in();
+        plan::plan(&plan::pretend(hardware, &tables).unwrap(), &request, &tables)
+    }
+
+    fn codes(outcome: Result<plan::Plan, plan::Refusals>) -> Vec<&'static str> {
+        outcome.unwrap_err().refusals.iter().map(|refusal| refusal.code().name()).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let request = Request {
+            attention: AttentionPath::Flash,
+            dtype: Some(Dtype::Bf16),
+            numerics: Some(Numerics::Portable),
+            ..Default::default()
+        };
+        assert_eq!(
+            codes(compute("T4", request.clone())),
+            ["dtype-not-on-arch", "flash-needs-sm80", "portable-needs-cpu"]
+        );
+        assert_eq!(codes(compute("A100", request)), ["portable-needs-cpu"]);
+    }
+
+    #[test]
+    fn a_cpu_computes_in_fp32_and_has_no_efficient_path() {
+        let request = Request { dtype: Some(Dtype::Bf16), ..Default::default() };
+        assert_eq!(codes(compute("cpu", request)), ["dtype-not-on-arch"]);
+        let request = Request { attention: AttentionPath::Efficient, ..Default::default() };
+        assert_eq!(codes(compute("cpu", request)), ["efficient-not-on-cpu"]);
+        let request = Request { attention: AttentionPath::Safe, ..Default::default() };
+        assert_eq!(compute("cpu", request).unwrap().attention, AttentionPath::Safe);
+    }
+
+    #[test]
+    fn portable_needs_avx2_and_is_left_only_when_nobody_asked_for_it() {
+        let old = "cpu,isa=sse4_2+avx";
+        let plan = compute(old, Request::default()).unwrap();
+        assert_eq!(plan.numerics, Numerics::Fast);
+        let rejected = plan.rules.iter().find(|rule| rule.outcome == Outcome::Rejected).unwrap();
+        assert_eq!(rejected.code, Code::PortableNeedsAvx2);
+        assert!(rejected.reason.ends_with("this CPU lacks avx2 and fma"), "{}", rejected.reason);
+        let request = Request { numerics: Some(Numerics::Portable), ..Default::default() };
+        assert_eq!(codes(compute(old, request)), ["portable-needs-avx2"]);
+    }
+
+    #[test]
+    fn flash_in_fp32_is_refused_and_efficient_takes_its_place() {
+        let request = Request { dtype: Some(Dtype::Fp32), ..Default::default() };
+        assert_eq!(compute("H100", request.clone()).unwrap().attention, AttentionPath::Efficient);
+        let request = Request { attention: AttentionPath::Flash, ..request };
+        assert_eq!(codes(compute("H100", request)), ["flash-needs-half"]);
+    }
+
+    #[test]
+    fn beyond_the_tables_only_the_safe_path_is_chosen_and_marked() {
+        let tables = Tables::built_in();
+        let mut facts = plan::pretend("RTX 5090", &tables).unwrap();
+        let crate::probe::Fact::Is(gpus) = &mut facts.gpus else { panic!("pretended GPUs") };
+        gpus[0].capability = crate::probe::Fact::Is(Capability::new(12, 5));
+        let plan = plan::plan(&facts, &Request::default(), &tables).unwrap();
+        assert_eq!((plan.attention, plan.verified), (AttentionPath::Safe, false));
+        let unverified = |rule: &&plan::Rule| rule.outcome == Outcome::Unverified;
+        assert_eq!(plan.rules.iter().filter(unverified).count(), 3);
+    }
 }

@@ -158,12 +158,7 @@ pub fn plan(facts: &Facts, request: &Request, tables: &Tables) -> Result<Plan, R
     }
 }
 
-fn decide(
-    facts: &Facts,
-    request: &Request,
-    tables: &Tables,
-    trail: &mut Trail,
-) -> Decided<Plan> {
+fn decide(facts: &Facts, request: &Request, tables: &Tables, trail: &mut Trail) -> Decided<Plan> {
     target::processor(facts, tables, trail)?;
     let target = target::choose(facts, request, tables, trail)?;
     let variant = stack::choose(&target, facts, request, tables, trail)?;

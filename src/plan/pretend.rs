@@ -37,7 +37,9 @@ impl Explain for PretendError {
         let text = match self {
             Self::UnknownGpu { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::Twice { .. } | Self::TooMany { .. } => return None,
-            _ => "for example T4, or gpu=A100+T4,driver=580.82.07, or cpu, or a file of facts".into(),
+            _ => {
+                "for example T4, or gpu=A100+T4,driver=580.82.07, or cpu, or a file of facts".into()
+            }
         };
         Some(text)
     }

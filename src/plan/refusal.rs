@@ -31,33 +31,90 @@ pub enum Refusal {
     /// A GPU was asked for, and there is none.
     NoGpu,
     /// There is NVIDIA hardware at these PCI addresses (none: the facts list GPUs), but no driver.
-    NoDriver { devices: Vec<String>, reason: String },
+    NoDriver {
+        devices: Vec<String>,
+        reason: String,
+    },
     /// The driver runs, but shows none of the hardware at these PCI addresses.
-    GpuNotShown { devices: Vec<String>, driver: String },
-    NoSuchDevice { index: u32, have: Vec<u32> },
-    DriverTooOld { variant: Variant, have: DriverVersion, need: DriverVersion, cuda: CudaVersion },
+    GpuNotShown {
+        devices: Vec<String>,
+        driver: String,
+    },
+    NoSuchDevice {
+        index: u32,
+        have: Vec<u32>,
+    },
+    DriverTooOld {
+        variant: Variant,
+        have: DriverVersion,
+        need: DriverVersion,
+        cuda: CudaVersion,
+    },
     /// The driver has dropped this GPU.
-    DriverTooNew { gpu: GpuLabel, have: DriverVersion, last_branch: u32 },
-    DriverUnknown { reason: String },
-    CapabilityUnknown { gpu: GpuLabel, reason: String },
-    ArchNotInImage { gpu: GpuLabel, variant: Option<Variant>, have: Vec<Capability> },
-    ArchRemovedInCuda13 { gpu: GpuLabel, variant: Variant },
-    PtxNeedsNewerDriver { gpu: GpuLabel, variant: Variant, need: Option<DriverVersion> },
+    DriverTooNew {
+        gpu: GpuLabel,
+        have: DriverVersion,
+        last_branch: u32,
+    },
+    DriverUnknown {
+        reason: String,
+    },
+    CapabilityUnknown {
+        gpu: GpuLabel,
+        reason: String,
+    },
+    ArchNotInImage {
+        gpu: GpuLabel,
+        variant: Option<Variant>,
+        have: Vec<Capability>,
+    },
+    ArchRemovedInCuda13 {
+        gpu: GpuLabel,
+        variant: Variant,
+    },
+    PtxNeedsNewerDriver {
+        gpu: GpuLabel,
+        variant: Variant,
+        need: Option<DriverVersion>,
+    },
     /// No one variant serves them all; beside each the variants that serve it alone.
-    MixedGpusNoCommonStack { gpus: Vec<(GpuLabel, Vec<Variant>)> },
-    ProcessorNotInImage { have: String, images: Vec<String> },
+    MixedGpusNoCommonStack {
+        gpus: Vec<(GpuLabel, Vec<Variant>)>,
+    },
+    ProcessorNotInImage {
+        have: String,
+        images: Vec<String>,
+    },
     /// A CPU variant with a GPU, or the other way round.
-    VariantNotForDevice { variant: Variant, device: String },
-    FlashNeedsSm80 { gpu: GpuLabel },
-    FlashNeedsHalf { dtype: Dtype },
-    EfficientNeedsSm75 { gpu: GpuLabel },
+    VariantNotForDevice {
+        variant: Variant,
+        device: String,
+    },
+    FlashNeedsSm80 {
+        gpu: GpuLabel,
+    },
+    FlashNeedsHalf {
+        dtype: Dtype,
+    },
+    EfficientNeedsSm75 {
+        gpu: GpuLabel,
+    },
     EfficientNotOnCpu,
     /// `gpu` is none for the CPU.
-    DtypeNotOnArch { dtype: Dtype, gpu: Option<GpuLabel>, instead: Dtype },
+    DtypeNotOnArch {
+        dtype: Dtype,
+        gpu: Option<GpuLabel>,
+        instead: Dtype,
+    },
     PortableNeedsCpu,
-    PortableNeedsAvx2 { reason: String },
+    PortableNeedsAvx2 {
+        reason: String,
+    },
     /// The path is in no table's range for this GPU.
-    AttentionUnverified { path: AttentionPath, gpu: GpuLabel },
+    AttentionUnverified {
+        path: AttentionPath,
+        gpu: GpuLabel,
+    },
 }
 
 impl Refusal {
@@ -148,9 +205,9 @@ impl Refusal {
             Self::VariantNotForDevice { variant, device } => {
                 format!("variant {variant} can't run on device {device}")
             }
-            Self::FlashNeedsSm80 { gpu } => format!(
-                "the flash kernels need compute capability 8.0 or more; {gpu} has less"
-            ),
+            Self::FlashNeedsSm80 { gpu } => {
+                format!("the flash kernels need compute capability 8.0 or more; {gpu} has less")
+            }
             Self::FlashNeedsHalf { dtype } => {
                 format!("the flash kernels compute in fp16 or bf16, not in {dtype}")
             }
@@ -199,7 +256,12 @@ impl Refusal {
                 format!("see whether `nvidia-smi` answers, and mend the driver; {MEANWHILE}")
             }
             Self::CapabilityUnknown { .. } => {
-                format!("use a driver that tells it, or leave that GPU out with device=; {MEANWHILE}")
+                format!(
+                    "use a driver that tells it, or leave that GPU out with device=; {MEANWHILE}"
+                )
+            }
+            Self::ArchNotInImage { variant: None, .. } => {
+                format!("leave that GPU out with device=; {MEANWHILE}")
             }
             Self::ArchNotInImage { .. } | Self::ArchRemovedInCuda13 { .. } => {
                 format!("leave variant to ybox, or that GPU out with device=; {MEANWHILE}")
@@ -212,14 +274,18 @@ impl Refusal {
             Self::ProcessorNotInImage { images, .. } => {
                 format!("use a machine with a processor of kind {}", images.join(", "))
             }
-            Self::VariantNotForDevice { .. } => "give one of the two, and leave the other out".into(),
+            Self::VariantNotForDevice { .. } => {
+                "give one of the two, and leave the other out".into()
+            }
             Self::FlashNeedsSm80 { gpu } if gpu.capability >= Some(Capability::new(7, 5)) => {
                 "attention=efficient gives the same O(N) memory on it, with tiled kernels".into()
             }
             Self::FlashNeedsSm80 { .. } | Self::EfficientNeedsSm75 { .. } => {
                 "attention=safe works on it".into()
             }
-            Self::FlashNeedsHalf { .. } => "use dtype=bf16 or dtype=fp16, or attention=efficient".into(),
+            Self::FlashNeedsHalf { .. } => {
+                "use dtype=bf16 or dtype=fp16, or attention=efficient".into()
+            }
             Self::EfficientNotOnCpu => {
                 "attention=flash gives the same O(N) memory on a CPU, with a tiled kernel".into()
             }

@@ -80,5 +80,9 @@ fn table(rules: &[Rule]) -> String {
         let Rule { subject, outcome, code, reason } = rule;
         table.add_row([subject.as_str(), outcome.name(), code.name(), reason]);
     }
+    // Without borders there is nothing to keep the first column away from.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table.trim_fmt()
 }

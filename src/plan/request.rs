@@ -175,7 +175,13 @@ mod tests {
     fn reads_every_key() {
         assert_eq!(request(&[]), Ok(Request::default()));
         assert_eq!(
-            request(&["variant=cuda13", "device=1,0", "attention=flash", "dtype=bf16", "numerics=fast"]),
+            request(&[
+                "variant=cuda13",
+                "device=1,0",
+                "attention=flash",
+                "dtype=bf16",
+                "numerics=fast"
+            ]),
             Ok(Request {
                 variant: Some(Variant::Cuda13),
                 device: Device::Gpus(vec![0, 1]),

@@ -264,3 +264,126 @@ pub fn engine(target: &Target, facts: &Facts, trail: &mut Trail) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{self, Device, Plan, Refusals};
+    use crate::probe::facts::ContainerToolkit;
+    use crate::probe::version::Capability;
+
+    fn facts(hardware: &str) -> Facts {
+        plan::pretend(hardware, &Tables::built_in()).unwrap()
+    }
+
+    fn planned(facts: &Facts, request: &Request, tables: &Tables) -> Result<Plan, Vec<Refusal>> {
+        plan::plan(facts, request, tables).map_err(|Refusals { refusals, .. }| refusals)
+    }
+
+    fn codes(outcome: Result<Plan, Vec<Refusal>>) -> Vec<&'static str> {
+        outcome.unwrap_err().iter().map(|refusal| refusal.code().name()).collect()
+    }
+
+    fn with_ptx() -> Tables {
+        let mut tables = Tables::built_in();
+        tables.wheels.stacks[0].rows[0].ptx = vec![Capability::new(12, 0)];
+        tables
+    }
+
+    #[test]
+    fn code_that_the_driver_compiles_needs_a_driver_as_new_as_the_toolkit() {
+        let mut tables = with_ptx();
+        tables.wheels.stacks[0].rows[0].cuda = "13.1".parse().unwrap();
+        let mut future = facts("RTX 5090,driver=580.65.06");
+        let Fact::Is(gpus) = &mut future.gpus else { panic!("pretended GPUs") };
+        gpus[0].capability = Fact::Is(Capability::new(13, 0));
+        assert_eq!(
+            codes(planned(&future, &Request::default(), &tables)),
+            ["ptx-needs-newer-driver"]
+        );
+        let newer = Facts { driver: facts("RTX 5090,driver=590.44.01").driver, ..future };
+        let plan = planned(&newer, &Request::default(), &tables).unwrap();
+        assert!(!plan.verified, "compute capability 13.0 is in no table");
+    }
+
+    #[test]
+    fn without_a_version_the_driver_s_own_cuda_version_counts() {
+        let mut unknown = facts("A100");
+        let set = |facts: &mut Facts, cuda: Fact<crate::probe::version::CudaVersion>| {
+            facts.driver = Fact::Is(Driver { version: Fact::unknown("no NVML"), cuda });
+        };
+        set(&mut unknown, Fact::Is("12.4".parse().unwrap()));
+        let tables = Tables::built_in();
+        let variant = planned(&unknown, &Request::default(), &tables).unwrap().variant;
+        assert_eq!(variant, Variant::Cuda126);
+        set(&mut unknown, Fact::unknown("no libcuda"));
+        assert_eq!(codes(planned(&unknown, &Request::default(), &tables)), ["driver-unknown"]);
+    }
+
+    #[test]
+    fn an_unchecked_row_makes_an_unverified_plan() {
+        let mut tables = Tables::built_in();
+        tables.wheels.stacks[0].status = Status::Unverified;
+        let plan = planned(&facts("A100"), &Request::default(), &tables).unwrap();
+        assert!(!plan.verified);
+        assert!(plan.rules.iter().any(|rule| rule.code == Code::UnverifiedRow));
+    }
+
+    #[test]
+    fn a_variant_that_was_asked_for_is_taken_or_refused() {
+        let ask = |hardware: &str, variant| {
+            let request = Request { variant: Some(variant), ..Default::default() };
+            planned(&facts(hardware), &request, &Tables::built_in())
+        };
+        assert_eq!(ask("A100", Variant::Cuda126).unwrap().variant, Variant::Cuda126);
+        assert_eq!(ask("A100", Variant::Cpu).unwrap().devices, Vec::<u32>::new());
+        assert_eq!(codes(ask("V100", Variant::Cuda13)), ["arch-removed-in-cuda-13"]);
+        assert_eq!(codes(ask("B200", Variant::Cuda126)), ["arch-not-in-image"]);
+        assert_eq!(codes(ask("cpu", Variant::Cuda13)), ["no-gpu"]);
+        assert_eq!(
+            codes(ask("V100,driver=535.129.03", Variant::Cuda13)),
+            ["arch-removed-in-cuda-13", "driver-too-old"]
+        );
+        let request = Request {
+            variant: Some(Variant::Cpu),
+            device: Device::Gpus(vec![0]),
+            ..Default::default()
+        };
+        let outcome = planned(&facts("A100"), &request, &Tables::built_in());
+        assert_eq!(codes(outcome), ["variant-not-for-device"]);
+    }
+
+    #[test]
+    fn the_engine_s_means_are_told_but_decide_nothing() {
+        let code = |facts: &Facts| {
+            let plan = planned(facts, &Request::default(), &Tables::built_in()).unwrap();
+            plan.rules.iter().find(|rule| rule.subject == "engine").unwrap().code
+        };
+        let mut facts = facts("A100");
+        assert_eq!(code(&facts), Code::EngineUnknown);
+        facts.engines.podman = Fact::absent("no socket");
+        let mut docker = Engine {
+            version: "28.2.2".into(),
+            api: Fact::Is("1.50".into()),
+            endpoint: "unix:///var/run/docker.sock".into(),
+            storage_driver: Fact::Is("overlay2".into()),
+            rootless: Fact::Is(false),
+            nvidia_runtime: Fact::Is(false),
+            cdi_devices: Vec::new(),
+        };
+        facts.engines.docker = Fact::Is(docker.clone());
+        assert_eq!(code(&facts), Code::ContainerToolkitMissing);
+        docker.nvidia_runtime = Fact::Is(true);
+        let with_runtime = |docker: &Engine| {
+            let mut facts = facts.clone();
+            facts.engines.docker = Fact::Is(docker.clone());
+            facts
+        };
+        assert_eq!(code(&with_runtime(&docker)), Code::EngineOffersGpus);
+        facts.container_toolkit = Fact::Is(ContainerToolkit {
+            version: Fact::Is("1.18.0".into()),
+            cdi_devices: vec!["nvidia.com/gpu=all".into()],
+        });
+        assert_eq!(code(&facts), Code::EngineOffersGpus);
+    }
+}

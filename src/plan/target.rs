@@ -26,11 +26,7 @@ pub struct Candidate {
 
 impl Candidate {
     pub fn label(&self) -> GpuLabel {
-        GpuLabel {
-            index: self.index,
-            name: self.name.clone(),
-            capability: Some(self.capability),
-        }
+        GpuLabel { index: self.index, name: self.name.clone(), capability: Some(self.capability) }
     }
 }
 
@@ -49,7 +45,11 @@ pub fn processor(facts: &Facts, tables: &Tables, trail: &mut Trail) -> Decided<(
     let subject = "processor";
     match facts.cpu.architecture.known() {
         Some(have) if images.contains(have) => {
-            trail.passed(subject, Code::ProcessorInImage, format!("the images are made for {have}"));
+            trail.passed(
+                subject,
+                Code::ProcessorInImage,
+                format!("the images are made for {have}"),
+            );
             Ok(())
         }
         Some(have) => {
@@ -208,4 +208,88 @@ fn capability(
         Status::Unverified => trail.unverified(subject, Code::UnverifiedRow, reason),
     }
     Ok(known.capability)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{self, Plan};
+
+    fn facts(hardware: &str) -> Facts {
+        plan::pretend(hardware, &Tables::built_in()).unwrap()
+    }
+
+    fn planned(facts: &Facts, device: Device) -> Result<Plan, Vec<&'static str>> {
+        let request = Request { device, ..Default::default() };
+        plan::plan(facts, &request, &Tables::built_in())
+            .map_err(|refused| refused.refusals.iter().map(|r| r.code().name()).collect())
+    }
+
+    fn gpu_mut(facts: &mut Facts) -> &mut Gpu {
+        match &mut facts.gpus {
+            Fact::Is(gpus) => &mut gpus[0],
+            other => panic!("no GPUs: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_a_machine_without_a_gpu_falls_back_to_its_cpu() {
+        assert_eq!(planned(&facts("cpu"), Device::Auto).unwrap().variant, Variant::Cpu);
+        assert_eq!(planned(&facts("T4,driver=none"), Device::Auto), Err(vec!["no-driver"]));
+        assert_eq!(
+            planned(&facts("T4,driver=470.82.01"), Device::Auto),
+            Err(vec!["driver-too-old"])
+        );
+        assert_eq!(planned(&facts("K80"), Device::Auto), Err(vec!["arch-not-in-image"]));
+        for hardware in ["T4,driver=none", "T4,driver=470.82.01", "K80"] {
+            assert_eq!(planned(&facts(hardware), Device::Cpu).unwrap().variant, Variant::Cpu);
+        }
+        assert_eq!(planned(&facts("cpu"), Device::Cuda), Err(vec!["no-gpu"]));
+    }
+
+    #[test]
+    fn hardware_that_the_driver_ignores_is_not_nothing() {
+        let mut facts = facts("GTX 1080");
+        facts.gpus = Fact::Is(Vec::new());
+        assert_eq!(planned(&facts, Device::Auto), Err(vec!["gpu-not-shown"]));
+        facts.gpus = Fact::unknown("did not answer within 10 s");
+        assert_eq!(planned(&facts, Device::Auto), Err(vec!["driver-unknown"]));
+        assert_eq!(planned(&facts, Device::Cpu).unwrap().variant, Variant::Cpu);
+    }
+
+    #[test]
+    fn device_picks_among_the_gpus() {
+        let mixed = facts("A100+T4+V100");
+        let of = |indexes: &[u32]| planned(&mixed, Device::Gpus(indexes.to_vec()));
+        assert_eq!(of(&[0]).unwrap().devices, [0]);
+        assert_eq!(of(&[0]).unwrap().attention.name(), "flash");
+        assert_eq!(of(&[0, 1]).unwrap().attention.name(), "efficient");
+        assert_eq!(of(&[0, 2]).unwrap().variant, Variant::Cuda126);
+        assert_eq!(of(&[3]), Err(vec!["no-such-device"]));
+    }
+
+    #[test]
+    fn a_capability_comes_from_the_driver_then_the_name_then_not_at_all() {
+        let mut facts = facts("A100");
+        gpu_mut(&mut facts).capability = Fact::unknown("an old library");
+        gpu_mut(&mut facts).name = Fact::Is("NVIDIA A100-SXM4-40GB".into());
+        let plan = planned(&facts, Device::Auto).unwrap();
+        assert!(plan.verified && plan.rules.iter().any(|r| r.code == Code::CapabilityFromName));
+
+        gpu_mut(&mut facts).name = Fact::Is("Quadro P2000".into());
+        let plan = planned(&facts, Device::Auto).unwrap();
+        assert_eq!((plan.variant, plan.verified), (Variant::Cuda126, false));
+
+        gpu_mut(&mut facts).name = Fact::Is("NVIDIA Graphics Device".into());
+        assert_eq!(planned(&facts, Device::Auto), Err(vec!["capability-unknown"]));
+    }
+
+    #[test]
+    fn a_processor_without_images_is_refused_even_for_the_cpu_variant() {
+        assert_eq!(planned(&facts("GH200"), Device::Auto), Err(vec!["processor-not-in-image"]));
+        assert_eq!(
+            planned(&facts("cpu,arch=aarch64"), Device::Cpu),
+            Err(vec!["processor-not-in-image"])
+        );
+    }
 }

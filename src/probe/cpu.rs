@@ -9,8 +9,23 @@ use super::facts::{Cpu, Fact, Memory};
 
 /// Instruction sets worth naming: those that libtorch's kernels choose between, and their bases.
 pub const INSTRUCTION_SETS: [&str; 18] = [
-    "sse4_1", "sse4_2", "avx", "f16c", "fma", "bmi2", "avx2", "avx512f", "avx512bw", "avx512cd",
-    "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile",
+    "sse4_1",
+    "sse4_2",
+    "avx",
+    "f16c",
+    "fma",
+    "bmi2",
+    "avx2",
+    "avx512f",
+    "avx512bw",
+    "avx512cd",
+    "avx512dq",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx_vnni",
+    "amx_tile",
     "amx_bf16",
 ];
 

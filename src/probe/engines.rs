@@ -32,6 +32,8 @@ impl Endpoint {
     }
 }
 
+type Answer = Result<(Kind, Engine), NoAnswer>;
+
 enum NoAnswer {
     Nobody(String),
     Unclear(String),
@@ -50,12 +52,13 @@ pub async fn engines(endpoints: &[Endpoint], patience: Duration) -> (Fact<Engine
     (of_kind(Kind::Docker, &answers), of_kind(Kind::Podman, &answers))
 }
 
-fn of_kind(kind: Kind, answers: &[(Kind, Result<(Kind, Engine), NoAnswer>)]) -> Fact<Engine> {
+fn of_kind(kind: Kind, answers: &[(Kind, Answer)]) -> Fact<Engine> {
     let found = answers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
     if let Some((_, engine)) = found.clone().find(|(k, _)| *k == kind) {
         return Fact::Is(engine.clone());
     }
-    let failures = || answers.iter().filter(|(k, _)| *k == kind).filter_map(|(_, a)| a.as_ref().err());
+    let failures =
+        || answers.iter().filter(|(k, _)| *k == kind).filter_map(|(_, a)| a.as_ref().err());
     let unclear = failures().find_map(|failure| match failure {
         NoAnswer::Unclear(reason) => Some(reason),
         NoAnswer::Nobody(_) => None,
@@ -73,12 +76,13 @@ fn of_kind(kind: Kind, answers: &[(Kind, Result<(Kind, Engine), NoAnswer>)]) -> 
     }
 }
 
-async fn ask(endpoint: &Endpoint) -> Result<(Kind, Engine), NoAnswer> {
+async fn ask(endpoint: &Endpoint) -> Answer {
     if let Some(socket) = endpoint.socket().filter(|socket| !socket.exists()) {
         return Err(NoAnswer::Nobody(format!("no socket {}", socket.display())));
     }
     let failed = |error: bollard::errors::Error| no_answer(&endpoint.url, &error);
-    let docker = connect(&endpoint.url).map_err(failed)?.negotiate_version().await.map_err(failed)?;
+    let docker =
+        connect(&endpoint.url).map_err(failed)?.negotiate_version().await.map_err(failed)?;
     let (version, info) = tokio::join!(docker.version(), docker.info());
     let (version, info) = (version.map_err(failed)?, info.map_err(failed)?);
     let kind = if is_podman(&version) { Kind::Podman } else { Kind::Docker };
@@ -134,7 +138,8 @@ fn engine(endpoint: &Endpoint, kind: Kind, version: SystemVersion, info: SystemI
 /// Docker says so among its security options. Podman's Docker API doesn't, but its service runs as
 /// the owner of its socket.
 fn rootless(endpoint: &Endpoint, kind: Kind, options: Option<Vec<String>>) -> Fact<bool> {
-    let named = |options: &[String]| options.iter().any(|o| o.split(',').any(|p| p == "name=rootless"));
+    let named =
+        |options: &[String]| options.iter().any(|o| o.split(',').any(|p| p == "name=rootless"));
     match (kind, options, endpoint.socket().and_then(|socket| std::fs::metadata(socket).ok())) {
         (_, Some(options), _) if named(&options) => Fact::Is(true),
         (Kind::Docker, Some(_), _) => Fact::Is(false),
@@ -181,10 +186,16 @@ mod tests {
         serve(
             UnixListener::bind(here.socket().unwrap()).unwrap(),
             &[
-                ("/version", r#"{"Version":"28.2.2","ApiVersion":"1.50","Components":[{"Name":"Engine","Version":"28.2.2"}]}"#),
-                ("/info", r#"{"Driver":"overlay2","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"],
+                (
+                    "/version",
+                    r#"{"Version":"28.2.2","ApiVersion":"1.50","Components":[{"Name":"Engine","Version":"28.2.2"}]}"#,
+                ),
+                (
+                    "/info",
+                    r#"{"Driver":"overlay2","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"],
                   "Runtimes":{"runc":{"path":"runc"},"nvidia":{"path":"nvidia-container-runtime"}},
-                  "DiscoveredDevices":[{"Source":"cdi","ID":"nvidia.com/gpu=0"}]}"#),
+                  "DiscoveredDevices":[{"Source":"cdi","ID":"nvidia.com/gpu=0"}]}"#,
+                ),
             ],
         );
         let (docker, podman) = engines(&[here], PATIENCE).await;
@@ -203,7 +214,10 @@ mod tests {
         serve(
             UnixListener::bind(here.socket().unwrap()).unwrap(),
             &[
-                ("/version", r#"{"Version":"5.4.2","ApiVersion":"1.41","Components":[{"Name":"Podman Engine","Version":"5.4.2"}]}"#),
+                (
+                    "/version",
+                    r#"{"Version":"5.4.2","ApiVersion":"1.41","Components":[{"Name":"Podman Engine","Version":"5.4.2"}]}"#,
+                ),
                 ("/info", r#"{"Driver":"overlay"}"#),
             ],
         );

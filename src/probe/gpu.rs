@@ -17,7 +17,7 @@ use super::version::DriverVersion;
 pub struct Questioner {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
-    /// A folder searched for NVIDIA's libraries before all others.
+    /// A folder that NVIDIA's libraries are looked for in first, in place of `LD_LIBRARY_PATH`.
     pub libraries: Option<PathBuf>,
 }
 
@@ -50,10 +50,8 @@ pub fn combine(
         }
         Ok(answer) => (driver(&answer, module), gpus(answer)),
         Err(reason) => {
-            let driver = module.map(|version| Driver {
-                version: Fact::Is(version),
-                cuda: Fact::unknown(&reason),
-            });
+            let driver = module
+                .map(|version| Driver { version: Fact::Is(version), cuda: Fact::unknown(&reason) });
             (driver.map_or_else(|| Fact::unknown(&reason), Fact::Is), Fact::unknown(&reason))
         }
     }

@@ -39,9 +39,8 @@ pub async fn bubblewrap(folders: &[PathBuf], patience: Duration) -> Fact<Bubblew
 
 /// A container as strict as a real one, with nothing in it to do.
 async fn works(path: &Path, patience: Duration) -> Fact<bool> {
-    let arguments = [
-        "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true",
-    ];
+    let arguments =
+        ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"];
     match output(Command::new(path).args(arguments), patience).await {
         Ok(output) if output.status.success() => Fact::Is(true),
         Ok(output) => Fact::absent(first_line(&output.stderr)),
@@ -77,15 +76,16 @@ fn first_line(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
+    /// Written by another process: a file that this one holds open for writing while another test
+    /// starts a program would be busy when it is run.
     fn script(folder: &Path, name: &str, text: &str) {
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
         let path = folder.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        let status =
+            std::process::Command::new("sh").args(["-c", write]).arg(path).arg(text).status();
+        assert!(status.unwrap().success());
     }
 
     #[tokio::test]
@@ -98,10 +98,7 @@ mod tests {
         let found = bubblewrap(&folders, Duration::from_secs(20)).await;
         let bubblewrap = found.known().unwrap();
         assert_eq!(bubblewrap.version, Fact::Is("0.8.0".into()));
-        assert_eq!(
-            bubblewrap.works,
-            Fact::absent("bwrap: No permissions to create new namespace")
-        );
+        assert_eq!(bubblewrap.works, Fact::absent("bwrap: No permissions to create new namespace"));
     }
 
     #[tokio::test]

@@ -26,15 +26,14 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// This machine, with `variable` for its environment.
-    pub fn of_host(
-        questioner: Questioner,
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Self {
+    pub fn of_host(questioner: Questioner, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let search_path = variable("PATH").map(|path| std::env::split_paths(&path).collect());
         Self {
             root: "/".into(),
             search_path: search_path.unwrap_or_default(),
-            endpoints: endpoints(|name| variable(name)?.into_string().ok().filter(|v| !v.is_empty())),
+            endpoints: endpoints(|name| {
+                variable(name)?.into_string().ok().filter(|v| !v.is_empty())
+            }),
             questioner,
             patience: PATIENCE,
         }
@@ -46,7 +45,8 @@ impl Surroundings {
 fn endpoints(variable: impl Fn(&str) -> Option<String>) -> Vec<Endpoint> {
     let runtime = variable("XDG_RUNTIME_DIR");
     let home = variable("HOME");
-    let below = |folder: &Option<String>, path: &str| folder.as_ref().map(|f| format!("{f}/{path}"));
+    let below =
+        |folder: &Option<String>, path: &str| folder.as_ref().map(|f| format!("{f}/{path}"));
     let docker = [
         Some("/var/run/docker.sock".into()),
         below(&runtime, "docker.sock"),

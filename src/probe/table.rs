@@ -19,6 +19,10 @@ pub fn table(facts: &Facts) -> String {
     for (name, value) in rows(facts) {
         table.add_row([name, value]);
     }
+    // Without borders there is nothing to keep the first column away from.
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table.trim_fmt()
 }
 

@@ -38,7 +38,8 @@ impl FromStr for DriverVersion {
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let form = || VersionError::Form(text.to_owned());
-        let mut numbers = text.split('.').map(number).collect::<Option<Vec<_>>>().ok_or_else(form)?;
+        let mut numbers =
+            text.split('.').map(number).collect::<Option<Vec<_>>>().ok_or_else(form)?;
         match numbers.len() {
             1 => return Err(VersionError::BranchOnly(text.to_owned())),
             2..=4 => {}
@@ -215,7 +216,8 @@ mod tests {
         fn a_missing_number_is_zero(a in 0u32..1000, b in 0u32..1000, c in 1u32..1000) {
             let short = driver(&format!("{a}.{b}"));
             prop_assert_eq!(&short, &driver(&format!("{a}.{b}.0")));
-            prop_assert!(short < driver(&format!("{a}.{b}.{c}")));
+            let longer = driver(&format!("{a}.{b}.{c}"));
+            prop_assert!(short < longer);
         }
 
         #[test]

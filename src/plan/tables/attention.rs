@@ -31,6 +31,8 @@ pub struct PathRow {
     /// The highest capability that the source speaks of; none where the path doesn't depend on it.
     pub to: Option<Capability>,
     pub dtypes: Vec<Dtype>,
+    /// When the backward pass gives the same bits twice.
+    pub deterministic: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -58,9 +60,5 @@ impl AttentionTable {
     pub fn default_dtype(&self, capability: Capability) -> Dtype {
         let rows = self.defaults.rows.iter().filter(|row| row.from <= capability);
         rows.max_by_key(|row| row.from).map_or(Dtype::Fp32, |row| row.dtype)
-    }
-
-    pub fn path(&self, path: AttentionPath) -> Option<&PathRow> {
-        self.paths.rows.iter().find(|row| row.path == path)
     }
 }

@@ -65,7 +65,11 @@ impl Tables {
             Edition { table: "gpus", version: gpus.version, date: gpus.date.clone() },
             Edition { table: "drivers", version: drivers.version, date: drivers.date.clone() },
             Edition { table: "wheels", version: wheels.version, date: wheels.date.clone() },
-            Edition { table: "attention", version: attention.version, date: attention.date.clone() },
+            Edition {
+                table: "attention",
+                version: attention.version,
+                date: attention.date.clone(),
+            },
         ]
     }
 }
