@@ -63,8 +63,8 @@ impl Drop for Lent {
 fn check_readable(path: &Path, by: Ids) -> Result<(), EngineError> {
     const READ_AND_ENTER: u32 = 0o5;
     const READ: u32 = 0o4;
-    let metadata = std::fs::metadata(path)
-        .map_err(EngineError::io(format!("read {}", path.display())))?;
+    let metadata =
+        std::fs::metadata(path).map_err(EngineError::io(format!("read {}", path.display())))?;
     let shift = match (metadata.uid() == by.0, metadata.gid() == by.1) {
         (true, _) => 6,
         (false, true) => 3,

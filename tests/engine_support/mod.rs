@@ -92,7 +92,8 @@ pub fn host() -> Host {
 fn missing(choice: Choice, failure: &Failure) -> Option<Bench> {
     let variable = match choice {
         Choice::Docker => "YBOX_TEST_REQUIRE_DOCKER",
-        _ => "YBOX_TEST_REQUIRE_BUBBLEWRAP",
+        Choice::Podman => "YBOX_TEST_REQUIRE_PODMAN",
+        Choice::Embedded | Choice::Auto => "YBOX_TEST_REQUIRE_BUBBLEWRAP",
     };
     assert_ne!(std::env::var(variable).as_deref(), Ok("1"), "{variable} is set, but: {failure}");
     println!("skipped: {}", failure.what);
@@ -111,12 +112,12 @@ pub fn store_with_probe(home: &Path, notes: &[&str]) -> (Store, StoredImage) {
 }
 
 fn compile(folder: &Path) -> PathBuf {
-    let program = folder.join("probe");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine_support/probe.c");
+    let (program, source) = (folder.join("probe"), folder.join("probe.c"));
+    std::fs::write(&source, include_str!("probe.c")).unwrap();
     let status = Command::new("cc")
         .args(["-static", "-O1", "-w", "-s", "-o"])
         .arg(&program)
-        .arg(source)
+        .arg(&source)
         .status()
         .expect("these tests need a C compiler");
     assert!(status.success());

@@ -88,9 +88,10 @@ impl Docker {
             .map_err(EngineError::io("start the asynchronous runtime"))?;
         let mut reasons = Vec::new();
         for address in addresses {
-            match runtime.block_on(ask(address)).and_then(|(api, facts)| {
-                fits(&facts, kind, &caller).map(|()| (api, facts))
-            }) {
+            match runtime
+                .block_on(ask(address))
+                .and_then(|(api, facts)| fits(&facts, kind, &caller).map(|()| (api, facts)))
+            {
                 Ok((api, facts)) => {
                     return Ok(Self { runtime, api, facts, caller, store: store.clone() });
                 }
@@ -129,7 +130,9 @@ async fn ask(address: &str) -> Result<(bollard::Docker, Facts), String> {
 
 fn client(address: &str) -> Result<bollard::Docker, Error> {
     match address.split_once("://") {
-        Some(("unix", path)) => bollard::Docker::connect_with_unix(path, REQUEST, API_DEFAULT_VERSION),
+        Some(("unix", path)) => {
+            bollard::Docker::connect_with_unix(path, REQUEST, API_DEFAULT_VERSION)
+        }
         Some(("tcp" | "http", _)) => {
             bollard::Docker::connect_with_http(address, REQUEST, API_DEFAULT_VERSION)
         }

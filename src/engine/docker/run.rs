@@ -24,6 +24,8 @@ use crate::ui::Failure;
 
 /// How often requests to stop are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How many ticks a container may be in a state that can't be read.
+const TICKS_BETWEEN_STATES: u32 = 100;
 
 impl Docker {
     pub(super) fn run_container(
@@ -37,18 +39,17 @@ impl Docker {
             reference: container.image.reference.clone(),
         })?;
         let lent = ownership::lend(&container.mounts, self.container_user().hand_over)?;
-        let ended = self.create(container, image).and_then(|created| {
-            self.runtime.block_on(self.attend(&created.id, stop, output))
-        });
+        let ended = self
+            .create(container, image)
+            .and_then(|created| self.runtime.block_on(self.attend(&created.id, stop, output)));
         lent.give_back()?;
         Ok(ended?)
     }
 
     fn create(&self, container: &Container, image: String) -> Result<Created<'_>, EngineError> {
         let body = self.body(container, image);
-        let created = self.runtime.block_on(
-            self.api.create_container(None::<CreateContainerOptions>, body),
-        );
+        let created =
+            self.runtime.block_on(self.api.create_container(None::<CreateContainerOptions>, body));
         let id = created.map_err(self.refused("create a container"))?.id;
         Ok(Created { engine: self, id })
     }
@@ -119,6 +120,7 @@ impl Docker {
         let mut streams = Streams::default();
         let mut stopping = Stopping { engine: self, id, stop, done: 0 };
         let mut tick = tokio::time::interval(TICK);
+        let mut patience = TICKS_BETWEEN_STATES;
         loop {
             tokio::select! {
                 chunk = stream.next() => match chunk {
@@ -130,23 +132,35 @@ impl Docker {
             }
         }
         streams.finish(output);
-        let mut state = self.state(id).await?;
-        while state.running == Some(true) {
+        loop {
+            if let Some(ended) = self.ended(id, &mut patience).await? {
+                return Ok(ended);
+            }
             stopping.look().await?;
             tick.tick().await;
-            state = self.state(id).await?;
         }
-        Ok(ended(&state))
     }
 
-    async fn state(&self, id: &str) -> Result<ContainerState, EngineError> {
-        let inspected = self.api.inspect_container(id, None).await;
-        let inspected = inspected.map_err(|e| self.went_away(e))?;
-        Ok(inspected.state.unwrap_or_default())
+    /// How the container ended, once it has.
+    async fn ended(&self, id: &str, patience: &mut u32) -> Result<Option<Ended>, EngineError> {
+        match self.api.inspect_container(id, None).await {
+            Ok(inspected) => Ok(inspected.state.filter(|s| s.running != Some(true)).map(ended)),
+            // Podman has states between running and ended of which Docker's API doesn't know.
+            Err(Error::JsonDataError { .. }) if *patience > 0 => {
+                *patience -= 1;
+                Ok(None)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
-    fn went_away(&self, source: Error) -> EngineError {
-        EngineError::WentAway { engine: self.facts.kind, source: Box::new(source) }
+    fn failed(&self, source: Error) -> EngineError {
+        match source {
+            Error::DockerResponseServerError { .. } | Error::JsonDataError { .. } => {
+                self.refused("follow the container")(source)
+            }
+            _ => EngineError::WentAway { engine: self.facts.kind, source: Box::new(source) },
+        }
     }
 }
 
@@ -160,10 +174,8 @@ impl Drop for Created<'_> {
     fn drop(&mut self) {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         // Failing that, the engine is gone, which the run's outcome says already.
-        let _ = self
-            .engine
-            .runtime
-            .block_on(self.engine.api.remove_container(&self.id, Some(options)));
+        let _ =
+            self.engine.runtime.block_on(self.engine.api.remove_container(&self.id, Some(options)));
     }
 }
 
@@ -185,7 +197,7 @@ impl Stopping<'_> {
             match self.engine.api.kill_container(self.id, Some(options)).await {
                 // 409 and 404: it has just ended by itself.
                 Err(Error::DockerResponseServerError { status_code: 409 | 404, .. }) | Ok(()) => {}
-                Err(error) => return Err(self.engine.went_away(error)),
+                Err(error) => return Err(self.engine.failed(error)),
             }
         }
         Ok(())
@@ -232,7 +244,7 @@ fn tmpfs_options() -> String {
     format!("rw,exec,nosuid,nodev,mode=1777,size={TMP_SIZE}")
 }
 
-fn ended(state: &ContainerState) -> Ended {
+fn ended(state: ContainerState) -> Ended {
     let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
     Ended { code, out_of_memory: state.oom_killed == Some(true) }
 }

@@ -113,9 +113,9 @@ fn entry_point(
     config: &ImageConfiguration,
 ) -> Result<Vec<String>, EngineError> {
     let entry_point = config.config().as_ref().and_then(|c| c.entrypoint().clone());
-    entry_point.filter(|words| !words.is_empty()).ok_or_else(|| EngineError::NoEntryPoint {
-        reference: container.image.reference.clone(),
-    })
+    entry_point
+        .filter(|words| !words.is_empty())
+        .ok_or_else(|| EngineError::NoEntryPoint { reference: container.image.reference.clone() })
 }
 
 #[cfg(test)]
@@ -135,7 +135,11 @@ mod tests {
             arguments: vec!["train".into()],
             environment: vec![("B".into(), "container".into())],
             mounts: vec![
-                Mount { source: "/home/a/out".into(), target: "/run/ybox/out".into(), writable: true },
+                Mount {
+                    source: "/home/a/out".into(),
+                    target: "/run/ybox/out".into(),
+                    writable: true,
+                },
                 Mount { source: "/home/a/run".into(), target: "/run".into(), writable: false },
             ],
             user: (1000, 1000),

@@ -34,10 +34,7 @@ pub struct Features {
 
 impl Features {
     fn new(help: &str) -> Self {
-        Self {
-            size: mentions(help, "--size"),
-            disable_userns: mentions(help, "--disable-userns"),
-        }
+        Self { size: mentions(help, "--size"), disable_userns: mentions(help, "--disable-userns") }
     }
 }
 
@@ -48,8 +45,7 @@ fn mentions(help: &str, option: &str) -> bool {
 impl Bubblewrap {
     pub fn find(path: &[PathBuf]) -> Result<Self, EngineError> {
         let program = path.iter().map(|dir| dir.join("bwrap")).find(|p| p.is_file());
-        let program = program
-            .ok_or_else(|| refused("bwrap is not installed", INSTALL))?;
+        let program = program.ok_or_else(|| refused("bwrap is not installed", INSTALL))?;
         let version = answer(&program, "--version")?;
         let version = version.split_whitespace().last().unwrap_or("unknown").to_owned();
         let help = answer(&program, "--help")?;

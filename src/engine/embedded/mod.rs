@@ -49,6 +49,8 @@ impl Engine for Embedded {
         details.insert("pids_limit".into(), json!(self.pids_limit.name()));
         details.insert("tmpfs_limit".into(), json!(self.bubblewrap.features.size));
         details.insert("seccomp".into(), json!(null));
+        let nested = !(self.caller.is_root() || self.bubblewrap.features.disable_userns);
+        details.insert("nested_user_namespaces".into(), json!(nested));
         EngineInfo {
             kind: "embedded".into(),
             version: format!("bubblewrap {}", self.bubblewrap.version),

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -14,6 +15,9 @@ use super::Embedded;
 use super::limits::Cgroup;
 use super::namespace::{UserNamespace, inherit};
 use crate::engine::{Container, EngineError};
+
+/// How long killed processes may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A container that has been started. It is killed, if it still runs, when this is dropped.
 pub struct Process {
@@ -134,6 +138,13 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        // Bubblewrap ends once the last of the container's processes is gone, so it is left to
+        // itself unless that takes too long, or there is nothing to wait for.
+        let patience = if self.inner.is_some() { KILL_PATIENCE } else { Duration::ZERO };
+        let asked = Instant::now();
+        while asked.elapsed() < patience && matches!(self.bubblewrap.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let _ = self.bubblewrap.kill();
         let _ = self.bubblewrap.wait();
     }
