@@ -86,6 +86,8 @@ impl Archive {
         std::thread::spawn(move || {
             let mut out = io::BufWriter::with_capacity(CHUNK, ChunkWriter(sender.clone()));
             if let Err(error) = self.write(&mut out).and_then(|()| out.flush()) {
+                // Dropped as it is, the writer would send what it still holds after the error.
+                let _ = out.into_parts();
                 // Nobody listens any more if this fails.
                 let _ = sender.blocking_send(Err(error));
             }

@@ -1,0 +1,9 @@
+//! Images end to end: built from stand-in packages and wheels with fixed bytes, and from the real
+//! ones where they are in the cache.
+
+mod fixture;
+mod golden;
+mod hostile;
+mod real;
+mod store;
+mod verbs;
