@@ -65,6 +65,8 @@ pub struct Context {
 pub enum ExitStatus {
     Yes,
     No,
+    /// Stopped by Ctrl-C after saving: 130, as shells count it.
+    Interrupted,
 }
 
 /// Parses the command line, runs the verb and renders what went wrong.
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(ExitStatus::Yes) => ExitCode::SUCCESS,
         Ok(ExitStatus::No) => ExitCode::from(1),
+        Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
             eprint!("{failure}");
             ExitCode::from(failure.exit)

@@ -1,11 +1,71 @@
-//! `ybox verify`.
+//! `ybox verify`: recomputes every hash of a run.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
-use crate::ui::Failure;
+use crate::image::Store;
+use crate::record::verify::{Subject, verify};
+use crate::record::find_run;
+use crate::ui::{self, Failure, Screen};
+
+const AFTER_HELP: &str = "\
+A record shows by itself that nothing was changed by accident. That it is the run somebody meant is
+shown by --hash, with the run hash that they gave you.
+
+Exit status: 0 everything that could be checked matches (the last line says what could not be);
+1 something differs; 2 bad usage or something unexpected.";
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// A run folder, or six or more digits of the hash of a run under ./runs
+    run: String,
+    /// The run hash that it must have
+    #[arg(long, value_name = "HASH", value_parser = parse_hash)]
+    hash: Option<Digest>,
+    /// Rehash every data file, also those that look unchanged since they were hashed
+    #[arg(long)]
+    deep: bool,
+    /// Where the data set lies now: its folder or its YAML file [default: as recorded]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+}
 
-pub fn run(_args: Args, _context: &Context) -> Result<ExitStatus, Failure> {
-    Err(Failure::new("`ybox verify` is not there yet", 2))
+fn parse_hash(text: &str) -> Result<Digest, String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    Digest::from_hex(digits).map_err(|_| "expected 64 hex digits".into())
+}
+
+pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let directory = std::env::current_dir()
+        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let subject = Subject {
+        folder: find_run(&directory, &args.run)?,
+        expected: args.hash,
+        data: args.data,
+        deep: args.deep,
+    };
+    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let bar = screen.bar("checking data", 0);
+    let report =
+        verify(&subject, &Store::open(&context.settings)?, &context.settings.home, &|done, total| {
+            bar.position(done as u64, total as u64);
+        });
+    drop(bar);
+    let text = match context.settings.json {
+        true => {
+            let folder = subject.folder.strip_prefix(&directory).unwrap_or(&subject.folder);
+            let passes = report.passes();
+            serde_json::json!({ "run": folder, "verified": passes, "checks": report.checks })
+                .to_string()
+                + "\n"
+        }
+        false => ui::checks(&report),
+    };
+    // Nobody reading changes nothing: the exit status is the verdict.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(if report.passes() { ExitStatus::Yes } else { ExitStatus::No })
 }

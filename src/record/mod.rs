@@ -1,1 +1,17 @@
-//! Run folders: writing, reading and verifying them.
+//! Run folders: creating, surveying their data, sealing, finding and verifying them. Starting the
+//! container that fills them is `run`'s, and what a record holds is `ybox_spec::record`'s.
+
+mod clock;
+mod digests;
+mod folder;
+mod listing;
+mod seal;
+mod survey;
+pub mod verify;
+
+pub use clock::{now_rfc3339, rfc3339};
+pub use digests::{FileDigests, hash_all};
+pub use folder::{FolderError, RunFolder, file};
+pub use listing::{FindError, RunState, RunSummary, find_run, list_runs};
+pub use seal::{SealError, Sealed, is_output, seal, write_config, write_manifest};
+pub use survey::{SurveyError, Wanted, pictures, pictures_and_labels, survey};

@@ -32,7 +32,8 @@ impl Failure {
 
     /// An error of the machine that no hint can mend.
     pub fn unexpected(what: impl Into<String>, cause: &dyn Error) -> Self {
-        Self { causes: chain(Some(cause)), ..Self::new(what, 2) }
+        let what = what.into();
+        Self { causes: chain(&what, Some(cause)), ..Self::new(what, 2) }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -43,22 +44,20 @@ impl Failure {
 
 impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self {
-            what: error.to_string(),
-            causes: chain(error.source()),
-            hint: error.hint(),
-            exit: error.exit(),
-        }
+        let what = error.to_string();
+        let causes = chain(&what, error.source());
+        Self { what, causes, hint: error.hint(), exit: error.exit() }
     }
 }
 
-/// The messages of `error` and its sources, without those that the one before already contains.
-fn chain(error: Option<&(dyn Error + '_)>) -> Vec<String> {
+/// The messages of `error` and its sources, without those that the one before, at first `what`,
+/// already contains.
+fn chain(what: &str, error: Option<&(dyn Error + '_)>) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
     let mut next = error;
     while let Some(error) = next {
         let message = error.to_string();
-        if messages.last().is_none_or(|last| !last.contains(&message)) {
+        if !messages.last().map_or(what, String::as_str).contains(&message) {
             messages.push(message);
         }
         next = error.source();

@@ -1,6 +1,15 @@
 //! What people see: errors, progress, tables. Nothing here decides anything.
 
+mod checks;
 pub mod download;
 mod failure;
+pub mod rows;
+mod run_view;
+mod screen;
+mod table;
 
+pub use checks::checks;
 pub use failure::{Explain, Failure};
+pub use run_view::RunView;
+pub use screen::{Bar, Screen};
+pub use table::table;

@@ -406,6 +406,8 @@ impl Schema for TrainConfig {
         ] {
             within(key, value, 0.0, 1e6)?;
         }
+        // RFC 8785 writes every number as a double: beyond 2^53 two seeds would share a hash.
+        within("seed", self.seed as f64, 0.0, 9_007_199_254_740_991.0)?;
         within("max_grad_norm", self.max_grad_norm, f64::MIN_POSITIVE, 1e9)?;
         within("ema_tau", self.ema_tau, f64::MIN_POSITIVE, 1e9)
     }
@@ -514,6 +516,8 @@ mod tests {
         );
         let config = TrainConfig { fliplr: 2.0, ..Default::default() };
         assert_eq!(config.check().unwrap_err().to_string(), "fliplr: 2 is outside 0 to 1");
+        let config = TrainConfig { seed: 1 << 53, ..Default::default() };
+        assert!(config.check().unwrap_err().to_string().starts_with("seed: 9007199254740992 is"));
         let config = TrainConfig { model: "yolo11n".into(), ..Default::default() };
         assert!(
             config

@@ -105,7 +105,7 @@ pub struct Circumstances {
     pub finished: String,
     pub image: ImageSource,
     pub data: DataSource,
-    /// Path of the initial weights as given.
+    /// Absolute path of the initial weights.
     pub weights: Option<String>,
     /// Engine that ran the container: kind and version.
     pub engine: Value,

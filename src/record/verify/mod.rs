@@ -1,0 +1,49 @@
+//! Recomputing every hash of a run and comparing it with its record. A record vouches for itself
+//! only against accidents: who wants to know that it is *the* run compares its run hash with one
+//! from elsewhere.
+
+mod folder;
+mod outside;
+mod record;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use ybox_spec::Digest;
+
+pub use report::{Check, Gap, Mismatch, Outcome, Report};
+
+use crate::image::Store;
+
+/// Which run to verify, and how thoroughly.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub folder: PathBuf,
+    /// The run hash that it must have.
+    pub expected: Option<Digest>,
+    /// Where the data set lies now, if not where the record says: its folder or its YAML file.
+    pub data: Option<PathBuf>,
+    /// Rehash data files that are remembered as unchanged, too.
+    pub deep: bool,
+}
+
+/// Makes every check that can be made here. `home` is where digests of data files are remembered;
+/// `progress` is told how many of the data files are done, of how many.
+pub fn verify(
+    subject: &Subject,
+    images: &Store,
+    home: &Path,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Report {
+    let folder = &subject.folder;
+    let (mut checks, record) = record::read(folder);
+    let Some(record) = record else { return Report { checks } };
+    checks.extend(record::hashes(&record));
+    checks.extend(subject.expected.map(|hash| record::given_hash(&record, hash)));
+    let (files, manifest) = folder::files(folder, &record);
+    checks.extend(files);
+    checks.extend(outside::data(subject, &record, manifest, home, progress));
+    checks.extend(outside::image(&record, images));
+    checks.extend(outside::weights(&record));
+    Report { checks }
+}

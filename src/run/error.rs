@@ -1,0 +1,124 @@
+//! Why a run cannot start, or what went wrong in it, and what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use ybox_spec::config::Task;
+use ybox_spec::dataset::{DataSetError, IMAGE_EXTENSIONS};
+use ybox_spec::overrides::ConfigError;
+use ybox_spec::weights::WeightsError;
+
+use crate::ui::Explain;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("`{key}` is not a setting of ybox: {answer}")]
+    Foreign { key: String, answer: &'static str },
+    #[error("`{key}` is a setting of {}, not of {}", theirs.name(), ours.name())]
+    OtherTask { key: String, ours: Task, theirs: Task },
+    #[error("`names` cannot be set: class names come from the {origin}")]
+    NamesGiven { origin: &'static str },
+    #[error("{} needs {what}", task.name())]
+    Needs { task: Task, what: &'static str, setting: &'static str },
+    #[error("model={model} is a file; in train, `model` is the name of an architecture")]
+    ModelIsFile { model: String },
+    #[error("model={model} is an architecture; {} needs weights", task.name())]
+    ModelIsName { model: String, task: Task },
+    #[error("both weights={weights} and model={model} are given")]
+    TwoWeights { weights: String, model: String },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("{} has weights of {found}, not of {wanted}", path.display())]
+    OtherModel { path: PathBuf, found: String, wanted: String },
+    #[error(transparent)]
+    DataSet(#[from] DataSetError),
+    #[error(
+        "class {index} is {ours} in {}, and {theirs} in {}",
+        ours_in.display(), theirs_in.display()
+    )]
+    NamesDiffer {
+        index: usize,
+        ours: String,
+        ours_in: PathBuf,
+        theirs: String,
+        theirs_in: PathBuf,
+    },
+    #[error("the image {image} has no preset for {model}")]
+    NoPreset { image: String, model: String, known: Vec<String> },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not a preset", path.display())]
+    Preset { path: PathBuf, source: ConfigError },
+    #[error("{} is of a {theirs} run, not of {}", path.display(), ours.name())]
+    PresetTask { path: PathBuf, theirs: String, ours: Task },
+    #[error("source={given}: {reason}")]
+    Source { given: String, reason: String },
+    #[error("device={device} is not there: this image computes on the CPU")]
+    Device { device: String },
+    #[error("the trainer failed")]
+    Trainer { code: String, hint: Option<String>, source: Said },
+    #[error("the trainer ended with status {status} and did not say why")]
+    Crashed { status: i32, source: Said },
+    #[error("the trainer was ended by the kernel: it ran out of memory")]
+    OutOfMemory,
+    #[error("the trainer was killed on request; {} has no record", folder.display())]
+    Killed { folder: PathBuf },
+}
+
+/// Someone else's words, as the cause of an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(pub String);
+
+impl Explain for RunError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::OtherTask { .. } | Self::Foreign { .. } => "leave it out".into(),
+            Self::NamesGiven { .. } => "leave it out, or change them there".into(),
+            Self::Needs { setting, .. } => format!("add {setting}"),
+            Self::ModelIsFile { model } => {
+                format!("to start from those weights: model=NAME weights={model}")
+            }
+            Self::ModelIsName { .. } => "give weights=FILE.safetensors".into(),
+            Self::TwoWeights { .. } => "give one of them; they mean the same here".into(),
+            Self::Weights(WeightsError::Format { path, .. })
+                if path.extension().is_some_and(|e| e == "pt" || e == "pth") =>
+            {
+                "ybox reads safetensors; a pickle can run any program when it is opened".into()
+            }
+            Self::OtherModel { found, .. } => format!("say model={found}"),
+            Self::DataSet(DataSetError::Empty { .. }) => {
+                format!("pictures end in {}", IMAGE_EXTENSIONS.join(", "))
+            }
+            Self::NamesDiffer { .. } => {
+                "class indices must mean the same in both: use the data set that the weights were trained on, or one with its names".into()
+            }
+            Self::NoPreset { known, .. } if !known.is_empty() => {
+                format!("it has {}; or give cfg=FILE", known.join(", "))
+            }
+            Self::NoPreset { .. } => "give cfg=FILE".into(),
+            Self::Device { .. } => "leave it out, or say device=cpu".into(),
+            Self::Trainer { hint, .. } => return hint.clone(),
+            Self::OutOfMemory => "use a smaller batch=, imgsz= or workers=".into(),
+            _ => return None,
+        })
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::OtherModel { .. }
+            | Self::DataSet(_)
+            | Self::Weights(_)
+            | Self::NamesDiffer { .. }
+            | Self::NoPreset { .. }
+            | Self::Device { .. }
+            | Self::Source { .. }
+            | Self::OutOfMemory
+            | Self::Trainer { .. } => 1,
+            Self::Killed { .. } => 130,
+            _ => 2,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Carrying out an order: hash what goes in, run the container, seal what came out.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use serde_json::Value;
+use ybox_spec::Digest;
+use ybox_spec::events::{Event, Line};
+use ybox_spec::manifest::Manifest;
+use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record, Status};
+
+use super::error::Said;
+use super::{Order, RunError};
+use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
+use crate::record::{self, FileDigests, RunFolder, Sealed, file};
+use crate::ui::{Failure, RunView, rows};
+
+/// Where things lie inside the container.
+const DATA: &str = "/data";
+const OUT: &str = "/out";
+const WEIGHTS: &str = "/weights/initial.safetensors";
+
+/// Threads of the trainer: its pools are sized by the host's cores.
+const PIDS_LIMIT: u32 = 1024;
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Last lines of the trainer's standard error that are kept, for when it dies without a word.
+const LAST_WORDS: usize = 5;
+
+/// Exit status of a trainer that saved and stopped on request.
+const INTERRUPTED: i32 = 130;
+
+/// What an order is carried out with.
+pub struct Surroundings<'a> {
+    pub engine: &'a dyn Engine,
+    /// Where digests of data files are remembered.
+    pub home: &'a Path,
+    /// Facts about this host, for the record.
+    pub host: Value,
+    pub stop: &'a StopRequests,
+    /// Called before the container starts: from then on a request to stop is the trainer's to obey.
+    pub listen: &'a dyn Fn(),
+}
+
+/// A run with its record.
+#[derive(Debug)]
+pub struct Finished {
+    /// Absolute.
+    pub folder: PathBuf,
+    pub record: Record,
+}
+
+/// Runs `order` to its end.
+pub fn execute(order: &Order, with: &Surroundings, view: &mut RunView) -> Result<Finished, Failure> {
+    let manifest = hash_data(order, with.home, view)?;
+    let inputs = inputs(order, &manifest)?;
+    with.engine.prepare(&order.image)?;
+    let folder = RunFolder::create(
+        &order.parent,
+        order.launch.name.as_deref(),
+        order.launch.exist_ok,
+        order.config.task(),
+    )?;
+    record::write_config(folder.path(), &order.config)?;
+    record::write_manifest(folder.path(), &manifest)?;
+    view.say(&format!("run folder: {}", shown(order, folder.path()).display()));
+
+    let started = record::now_rfc3339();
+    let status = run_trainer(order, with, folder.path(), view)?;
+    let circumstances = Circumstances {
+        ybox: env!("CARGO_PKG_VERSION").into(),
+        started,
+        finished: record::now_rfc3339(),
+        image: ImageSource {
+            reference: order.image.reference.clone(),
+            manifest: order.image.manifest,
+        },
+        data: DataSource {
+            root: order.root.display().to_string(),
+            files: manifest.entries().len() as u64,
+            bytes: manifest.size(),
+        },
+        weights: order.weights.as_ref().map(|path| path.display().to_string()),
+        engine: plain(&with.engine.info()),
+        launch: plain(&order.launch),
+        host: with.host.clone(),
+    };
+    let sealed = Sealed { status, inputs, config: order.config.clone(), circumstances };
+    let record = record::seal(folder.path(), sealed)?;
+    Ok(Finished { folder: folder.path().to_owned(), record })
+}
+
+fn plain(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("plain data")
+}
+
+fn shown<'a>(order: &Order, path: &'a Path) -> &'a Path {
+    path.strip_prefix(&order.directory).unwrap_or(path)
+}
+
+fn hash_data(order: &Order, home: &Path, view: &mut RunView) -> Result<Manifest, Failure> {
+    let mut known = FileDigests::open(home, &order.root);
+    let total = order.wanted.len() as u64;
+    let bar = view.bar("hashing data", total);
+    let surveyed = record::survey(&order.root, &order.wanted, &mut known, &|done| {
+        bar.position(done as u64, total);
+    });
+    drop(bar);
+    if let Err(error) = known.save(home) {
+        view.say(&format!("note: digests of the data cannot be remembered: {error}"));
+    }
+    let manifest = surveyed?;
+    let (files, size) = (manifest.entries().len() as u64, rows::bytes(manifest.size()));
+    view.say(&format!("data: {} files, {size}, in {}", rows::grouped(files), order.root.display()));
+    Ok(manifest)
+}
+
+fn inputs(order: &Order, manifest: &Manifest) -> Result<Inputs, RunError> {
+    let hash = |path: &PathBuf| {
+        let read = |source| RunError::Read { path: path.clone(), source };
+        Digest::of_file(path).map(|(digest, _)| digest).map_err(read)
+    };
+    Ok(Inputs {
+        image: order.image.config,
+        config: order.config.digest(),
+        data: manifest.root(),
+        weights: order.weights.as_ref().map(hash).transpose()?,
+        attention: order.config.attention(),
+        numerics: order.config.compute().numerics,
+    })
+}
+
+/// Runs the container; the error is the trainer's own where it gave one.
+fn run_trainer(
+    order: &Order,
+    with: &Surroundings,
+    folder: &Path,
+    view: &mut RunView,
+) -> Result<Status, Failure> {
+    let container = container(order, folder, with.engine);
+    let mut heard = Heard::default();
+    (with.listen)();
+    let ended = with.engine.run(&container, with.stop, &mut |output| match output {
+        Output::Out(text) => {
+            let event = serde_json::from_str(&text).ok();
+            view.line(&text, event.as_ref());
+            heard.line(event);
+        }
+        Output::Err(text) => {
+            view.say(&text);
+            heard.error(text);
+        }
+    });
+    view.ended(shown(order, &folder.join(file::EVENTS)));
+    let status = status(ended?, with.stop, heard, shown(order, folder));
+    if status.is_err() {
+        view.say(&format!("{} stays, without a record", shown(order, folder).display()));
+    }
+    Ok(status?)
+}
+
+fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
+    let mount = |source: &Path, target: &str, writable| Mount {
+        source: source.to_owned(),
+        target: target.into(),
+        writable,
+    };
+    let mut mounts = vec![mount(&order.root, DATA, false), mount(folder, OUT, true)];
+    let mut arguments: Vec<String> = [
+        order.config.task().name(),
+        "--config",
+        &format!("{OUT}/{}", file::CONFIG),
+        "--manifest",
+        &format!("{OUT}/{}", file::MANIFEST),
+        "--data",
+        DATA,
+        "--out",
+        OUT,
+        "--workers",
+        &order.launch.workers.to_string(),
+    ]
+    .map(str::to_owned)
+    .into();
+    if let Some(weights) = &order.weights {
+        mounts.push(mount(weights, WEIGHTS, false));
+        arguments.extend(["--weights".to_owned(), WEIGHTS.to_owned()]);
+    }
+    Container {
+        image: order.image.clone(),
+        arguments,
+        // What changes results is in the config; an environment would be an input that no hash has.
+        environment: Vec::new(),
+        mounts,
+        user: engine.user(),
+        pids_limit: PIDS_LIMIT,
+        shm_size: SHM_SIZE,
+    }
+}
+
+/// What the trainer said that decides how its end is told.
+#[derive(Default)]
+struct Heard {
+    failed: Option<(String, String, Option<String>)>,
+    errors: VecDeque<String>,
+}
+
+impl Heard {
+    fn line(&mut self, line: Option<Line>) {
+        if let Some(Line { event: Event::Failed { code, message, hint }, .. }) = line {
+            self.failed = Some((code, message, hint));
+        }
+    }
+
+    fn error(&mut self, text: String) {
+        self.errors.push_back(text);
+        if self.errors.len() > LAST_WORDS {
+            self.errors.pop_front();
+        }
+    }
+}
+
+fn status(
+    ended: Ended,
+    stop: &StopRequests,
+    heard: Heard,
+    folder: &Path,
+) -> Result<Status, RunError> {
+    if ended.code == 0 {
+        return Ok(Status::Completed);
+    }
+    if ended.code == INTERRUPTED && heard.failed.is_none() {
+        return Ok(Status::Interrupted);
+    }
+    if stop.load(Ordering::SeqCst) >= 2 {
+        return Err(RunError::Killed { folder: folder.to_owned() });
+    }
+    if let Some((code, message, hint)) = heard.failed {
+        return Err(RunError::Trainer { code, hint, source: Said(message) });
+    }
+    if ended.out_of_memory {
+        return Err(RunError::OutOfMemory);
+    }
+    let words = Vec::from(heard.errors).join("\n    ");
+    let words = if words.is_empty() { "it wrote nothing to standard error".into() } else { words };
+    Err(RunError::Crashed { status: ended.code, source: Said(words) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(code: i32, stops: u8, heard: Heard) -> Result<Status, RunError> {
+        let ended = Ended { code, out_of_memory: false };
+        status(ended, &StopRequests::new(stops), heard, Path::new("runs/train/exp"))
+    }
+
+    #[test]
+    fn the_end_is_told_as_it_was() {
+        let failed =
+            || Heard { failed: Some(("x".into(), "why".into(), None)), ..Default::default() };
+        assert_eq!(end(0, 0, Heard::default()).unwrap(), Status::Completed);
+        assert_eq!(end(0, 1, Heard::default()).unwrap(), Status::Completed);
+        assert_eq!(end(130, 1, Heard::default()).unwrap(), Status::Interrupted);
+        assert!(matches!(end(1, 0, failed()), Err(RunError::Trainer { .. })));
+        assert!(matches!(end(130, 1, failed()), Err(RunError::Trainer { .. })));
+        assert!(matches!(end(137, 2, Heard::default()), Err(RunError::Killed { .. })));
+        let mut heard = Heard::default();
+        (1..=7).for_each(|i| heard.error(format!("line {i}")));
+        let Err(RunError::Crashed { status: 139, source }) = end(139, 0, heard) else { panic!() };
+        assert!(source.0.starts_with("line 3\n"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Settings that users know from other YOLO tools and that ybox does not have, with what to say to
+//! who gives one.
+
+/// Answers by key, sorted.
+const FOREIGN: &[(&str, &str)] = &[
+    ("agnostic_nms", "boxes only ever suppress boxes of their own class"),
+    ("amp", "training is in fp32; mixed precision is not supported yet"),
+    ("angle", OTHER_TASK),
+    ("augment", "test-time augmentation is not supported"),
+    ("auto_augment", CLASSIFICATION),
+    ("bgr", AUGMENTATION),
+    ("cache", "pictures are always read from the data set, where each is checked against its hash"),
+    ("channels_last", "the memory layout is the trainer's own choice"),
+    ("classes", "predictions cannot be limited to some classes yet"),
+    ("cls_pw", "class weights are not supported"),
+    ("cls_remap", "class rows of other weights are not taken over; the classes must be the same"),
+    ("compile", "the trainer is compiled already"),
+    ("copy_paste", AUGMENTATION),
+    ("copy_paste_mode", AUGMENTATION),
+    ("crop_fraction", CLASSIFICATION),
+    ("cutmix", AUGMENTATION),
+    ("deterministic", "every run is deterministic; this cannot be switched off"),
+    ("dfl_gain", "the gain of the distribution focal loss is called `dfl`"),
+    ("dgrad", OTHER_TASK),
+    ("dis", DISTILLATION),
+    ("distill_model", DISTILLATION),
+    ("dlam", OTHER_TASK),
+    ("dlog", OTHER_TASK),
+    ("dnn", "weights run in the trainer only"),
+    ("dropout", CLASSIFICATION),
+    ("dynamic", EXPORT),
+    ("embed", "features are not returned"),
+    ("erasing", CLASSIFICATION),
+    ("format", EXPORT),
+    ("fraction", "the data set's YAML file says which pictures are used"),
+    ("freeze", "layers cannot be frozen yet"),
+    ("half", "inference is in fp32; lower precision is not supported yet"),
+    ("int8", "inference is in fp32; lower precision is not supported yet"),
+    ("keras", EXPORT),
+    ("kobj", OTHER_TASK),
+    ("line_width", "the width of drawn lines follows from the picture's size"),
+    ("mask_ratio", OTHER_TASK),
+    ("mixup", AUGMENTATION),
+    ("mode", "the task is the word after `run`: train, val or predict"),
+    ("multi_scale", "training pictures have one size, `imgsz`"),
+    ("nms", "post-processing is always on; its settings are `conf`, `iou` and `max_det`"),
+    ("opset", EXPORT),
+    ("optimize", EXPORT),
+    ("overlap_mask", OTHER_TASK),
+    ("perspective", AUGMENTATION),
+    ("plots", "plots are not drawn yet"),
+    ("pose", OTHER_TASK),
+    ("pretrained", "say from which weights to start with `weights=FILE.safetensors`"),
+    ("profile", "use the images per second that each epoch reports"),
+    ("quantize", "inference is in fp32; lower precision is not supported yet"),
+    ("rect", "pictures are letterboxed to a square"),
+    ("resume", "an interrupted training cannot be resumed yet"),
+    ("retina_masks", OTHER_TASK),
+    ("rle", OTHER_TASK),
+    ("save", "the best and the last weights are always kept"),
+    ("save_conf", "the score always stands beside the box; labels come with `save_txt=True`"),
+    ("save_crop", "crops are not written"),
+    ("save_dir", "the run folder is `project=` and `name=`"),
+    ("save_frames", VIDEO),
+    ("save_json", "`metrics.json` has the metrics; detections are not written in COCO's form yet"),
+    ("save_period", "the best and the last weights are kept, none in between"),
+    ("show", SHOW),
+    ("show_boxes", SHOW),
+    ("show_conf", SHOW),
+    ("show_labels", SHOW),
+    ("simplify", EXPORT),
+    ("single_cls", "classes are those of the data set"),
+    ("stream_buffer", VIDEO),
+    ("task", "ybox trains detectors only"),
+    ("time", "a limit in hours would make the result depend on the machine; use `epochs`"),
+    ("tracker", VIDEO),
+    ("val", "every epoch is validated; it decides which weights are the best"),
+    ("verbose", "use --json for every event, and `events.jsonl` for the log"),
+    ("vid_stride", VIDEO),
+    ("visualize", "features are not drawn"),
+    ("workspace", EXPORT),
+];
+
+const AUGMENTATION: &str = "this augmentation is not supported yet";
+const CLASSIFICATION: &str = "it applies to classifiers; ybox trains detectors";
+const OTHER_TASK: &str = "it applies to other tasks; ybox trains detectors";
+const DISTILLATION: &str = "distillation is not supported";
+const EXPORT: &str = "weights are not exported to other formats yet";
+const SHOW: &str = "nothing is shown on a screen; predict writes pictures with `save=True`";
+const VIDEO: &str = "ybox works on pictures, not on videos";
+
+/// What to say about `key`, if it is one of those.
+pub fn answer(key: &str) -> Option<&'static str> {
+    let at = FOREIGN.binary_search_by_key(&key, |(known, _)| known).ok()?;
+    Some(FOREIGN[at].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use ybox_spec::config::{Launch, TrainConfig};
+    use ybox_spec::overrides::keys;
+
+    use super::*;
+
+    #[test]
+    fn is_sorted_and_has_no_key_that_training_has() {
+        assert!(FOREIGN.is_sorted_by(|a, b| a.0 < b.0));
+        let known = [keys::<TrainConfig>(), keys::<Launch>()].concat();
+        for (key, _) in FOREIGN {
+            assert!(!known.iter().any(|k| k == key), "{key}");
+            assert!(answer(key).is_some());
+        }
+        assert_eq!(answer("epochs"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! Runs: from `key=value` arguments to a resolved order, and from the order to a sealed run folder.
+//! How a container runs is `engine`'s, what a record holds and how it is checked is `record`'s.
+
+mod arguments;
+mod error;
+mod execute;
+mod foreign;
+mod order;
+mod settle;
+mod source;
+
+pub use error::RunError;
+pub use execute::{Finished, Surroundings, execute};
+pub use order::{Order, Request, Settle, resolve};
+pub use settle::{settle, unused_gpus};

@@ -1,0 +1,308 @@
+//! Resolving: everything that can be known and refused before anything is hashed or started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ybox_spec::config::{
+    Compute, Config, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
+};
+use ybox_spec::dataset::DataSet;
+use ybox_spec::overrides::{self, Schema, Values, keys};
+use ybox_spec::weights::WeightsInfo;
+
+use super::arguments::{self, Sorted};
+use super::{RunError, source};
+use crate::image::{Store, StoredImage};
+use crate::record::{Wanted, pictures, pictures_and_labels};
+use crate::ui::Failure;
+
+/// Folder of the presets in an image.
+const PRESETS: &str = "/opt/ybox/configs";
+pub const DEFAULT_IMAGE: &str = "ybox/cpu:latest";
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub task: Task,
+    /// `key=value`.
+    pub arguments: Vec<String>,
+    /// The image, if not the default one.
+    pub image: Option<String>,
+    /// What relative paths are relative to. Absolute.
+    pub directory: PathBuf,
+}
+
+/// A run that can start.
+#[derive(Debug)]
+pub struct Order {
+    pub config: Config,
+    pub launch: Launch,
+    pub image: StoredImage,
+    /// Folder that the data lie in. Absolute.
+    pub root: PathBuf,
+    pub wanted: Vec<Wanted>,
+    /// Initial weights. Absolute.
+    pub weights: Option<PathBuf>,
+    /// Folder that the run folder goes into. Absolute.
+    pub parent: PathBuf,
+    /// Where the user is: paths are shown relative to it.
+    pub directory: PathBuf,
+}
+
+/// The data side of an order: root and files.
+type Data = (PathBuf, Vec<Wanted>);
+
+/// Settings from both places, with the launch read.
+struct Given<'a> {
+    request: &'a Request,
+    launch: Launch,
+    /// From `cfg=`.
+    preset: Option<Values>,
+    config: Values,
+}
+
+/// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
+/// everything else is known to be right.
+pub type Settle<'a> = &'a dyn Fn(&Compute) -> Result<Compute, Failure>;
+
+/// Resolves `request` against the images of `store`.
+pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    let given = Given::read(request)?;
+    match request.task {
+        Task::Train => train(given, store, settle),
+        Task::Val => val(given, store, settle),
+        Task::Predict => predict(given, store, settle),
+    }
+}
+
+impl<'a> Given<'a> {
+    fn read(request: &'a Request) -> Result<Self, RunError> {
+        let mut line = arguments::from_command_line(request.task, &request.arguments)?;
+        let cfg = line.launch.get("cfg").and_then(|v| v.as_str());
+        let file = cfg.map(|cfg| read_preset(&request.directory.join(cfg), request.task));
+        let file = file.transpose()?;
+        let mut layers = vec![take_weights(request.task, &mut line)?];
+        let preset = file.map(|file| {
+            layers.insert(0, file.launch);
+            file.config
+        });
+        let launch: Launch = overrides::resolve(&layers, &[])?;
+        if !["auto", "cpu"].contains(&launch.device.as_str()) {
+            return Err(RunError::Device { device: launch.device });
+        }
+        Ok(Self { request, launch, preset, config: line.config })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.request.directory.join(path)
+    }
+
+    fn needs(&self, what: &'static str, setting: &'static str) -> RunError {
+        RunError::Needs { task: self.request.task, what, setting }
+    }
+
+    fn data_set(&self) -> Result<(PathBuf, DataSet), RunError> {
+        let needed = self.needs("a data set", "data=FILE.yaml");
+        let path = self.path(self.launch.data.as_ref().ok_or(needed)?);
+        let set = DataSet::open(&path)?;
+        Ok((path, set))
+    }
+
+    fn weights(&self) -> Result<(PathBuf, WeightsInfo), RunError> {
+        let needed = self.needs("weights", "weights=FILE.safetensors");
+        let path = self.path(self.launch.weights.as_ref().ok_or(needed)?);
+        let info = WeightsInfo::read(&path)?;
+        Ok((path, info))
+    }
+
+    /// The final config: `under` below `cfg=` below the command line.
+    fn config<T: Schema>(&self, under: Values) -> Result<T, RunError> {
+        let layers = [under, self.preset.clone().unwrap_or_default(), self.config.clone()];
+        Ok(overrides::resolve(&layers, &keys::<Launch>())?)
+    }
+
+    fn image(&self, store: &Store) -> Result<StoredImage, Failure> {
+        let wanted = self.request.image.as_deref().unwrap_or(DEFAULT_IMAGE);
+        let found = store.find(wanted).map_err(Failure::from);
+        found.map_err(|failure| match self.request.image {
+            Some(_) => Failure { exit: 1, ..failure },
+            None => Failure { exit: 1, ..failure }.hint("make it with `ybox build cpu`"),
+        })
+    }
+
+    fn order(
+        self,
+        config: Config,
+        image: StoredImage,
+        (root, wanted): Data,
+        weights: Option<PathBuf>,
+    ) -> Order {
+        let default = format!("runs/{}", config.task().name());
+        let parent = self.path(self.launch.project.as_deref().unwrap_or(&default));
+        let directory = self.request.directory.clone();
+        Order { config, launch: self.launch, image, root, wanted, weights, parent, directory }
+    }
+}
+
+/// For val and predict `model=` is another name for `weights=`. Returns the launch settings.
+fn take_weights(task: Task, line: &mut Sorted) -> Result<Values, RunError> {
+    let mut launch = std::mem::take(&mut line.launch);
+    if task == Task::Train {
+        return Ok(launch);
+    }
+    if let Some(model) = line.config.remove("model") {
+        let model = model.as_str().unwrap_or_default().to_owned();
+        if model_names().any(|name| name == model) {
+            return Err(RunError::ModelIsName { model, task });
+        }
+        match launch.get("weights").and_then(|w| w.as_str()) {
+            Some(weights) if weights != model => {
+                return Err(RunError::TwoWeights { weights: weights.into(), model });
+            }
+            _ => launch.insert("weights".into(), model.into()),
+        };
+    }
+    Ok(launch)
+}
+
+/// Reads `cfg=FILE`. A run's `config.yaml` will do: its task must be this one, and its names and
+/// model come from the data and the weights, as ever.
+fn read_preset(path: &Path, task: Task) -> Result<Sorted, RunError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| RunError::Read { path: path.to_owned(), source })?;
+    let mut values = parse_preset(path, &text)?;
+    if let Some(theirs) = values.remove("task")
+        && theirs != task.name()
+    {
+        let theirs = theirs.as_str().unwrap_or("strange").to_owned();
+        return Err(RunError::PresetTask { path: path.to_owned(), theirs, ours: task });
+    }
+    values.remove("names");
+    if task != Task::Train {
+        values.remove("model");
+    }
+    arguments::sort(task, values)
+}
+
+fn parse_preset(path: &Path, text: &str) -> Result<Values, RunError> {
+    overrides::parse_preset(text)
+        .map_err(|source| RunError::Preset { path: path.to_owned(), source })
+}
+
+fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    // Without the preset first: a wrong setting is said before an image is looked for.
+    refuse_files(&given)?;
+    let draft: TrainConfig = given.config(Values::new())?;
+    let (_, set) = given.data_set()?;
+    let weights = match given.launch.weights {
+        Some(_) => Some(initial_weights(&given, &draft)?),
+        None => None,
+    };
+    let image = given.image(store)?;
+    let preset = match given.preset {
+        Some(_) => Values::new(),
+        None => image_preset(store, &image, &draft.model)?,
+    };
+    let mut config: TrainConfig = given.config(preset)?;
+    config.names = set.names().to_vec();
+    let mut wanted = Vec::new();
+    for split in ["train", "val"] {
+        let pictures = set.images(split).map_err(RunError::from)?;
+        wanted.extend(pictures_and_labels(split, pictures));
+    }
+    let data = (set.root().to_owned(), wanted);
+    config.compute = settle(&config.compute)?;
+    Ok(given.order(Config::Train(config), image, data, weights))
+}
+
+/// `model=FILE` is how other tools name the weights to start from.
+fn refuse_files(given: &Given) -> Result<(), RunError> {
+    let Some(model) = given.config.get("model").and_then(|m| m.as_str()) else { return Ok(()) };
+    let is_file = model.contains('/')
+        || [".pt", ".pth", ".safetensors"].iter().any(|ending| model.ends_with(ending));
+    match is_file {
+        true => Err(RunError::ModelIsFile { model: model.into() }),
+        false => Ok(()),
+    }
+}
+
+fn initial_weights(given: &Given, draft: &TrainConfig) -> Result<PathBuf, RunError> {
+    let (path, info) = given.weights()?;
+    match info.model == draft.model {
+        true => Ok(path),
+        false => {
+            Err(RunError::OtherModel { path, found: info.model, wanted: draft.model.clone() })
+        }
+    }
+}
+
+fn image_preset(store: &Store, image: &StoredImage, model: &str) -> Result<Values, Failure> {
+    let path = format!("{PRESETS}/{model}.yaml");
+    let bytes = match store.read_file(image, &path) {
+        Ok(bytes) => bytes,
+        Err(crate::image::ImageError::NoFile { .. }) => {
+            let known = store.list_files(image, PRESETS)?;
+            let known = known.iter().filter_map(|f| f.strip_suffix(".yaml")).map(Into::into);
+            return Err(RunError::NoPreset {
+                image: image.reference.clone(),
+                model: model.into(),
+                known: known.collect(),
+            }
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(parse_preset(Path::new(&path), &String::from_utf8_lossy(&bytes))?)
+}
+
+fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    given.config::<ValConfig>(Values::new())?;
+    let (weights, info) = given.weights()?;
+    let (yaml, set) = given.data_set()?;
+    same_names((&weights, &info.names), (&yaml, set.names()))?;
+    let mut config: ValConfig = given.config(from_weights(&info))?;
+    (config.model, config.names) = (info.model, info.names);
+    let pictures = set.images(&config.split).map_err(RunError::from)?;
+    let data = (set.root().to_owned(), pictures_and_labels(&config.split, pictures));
+    let image = given.image(store)?;
+    config.compute = settle(&config.compute)?;
+    Ok(given.order(Config::Val(config), image, data, Some(weights)))
+}
+
+fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    given.config::<PredictConfig>(Values::new())?;
+    let (weights, info) = given.weights()?;
+    let mut config: PredictConfig = given.config(from_weights(&info))?;
+    (config.model, config.names) = (info.model, info.names);
+    let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
+    let found = source::find(
+        &given.request.directory,
+        given.launch.source.as_ref().ok_or(needed)?,
+    )?;
+    let data = (found.root, pictures("source", found.pictures));
+    let image = given.image(store)?;
+    config.compute = settle(&config.compute)?;
+    Ok(given.order(Config::Predict(config), image, data, Some(weights)))
+}
+
+/// Weights were trained at a size, and work best at it.
+fn from_weights(info: &WeightsInfo) -> Values {
+    Values::from_iter([("imgsz".to_owned(), info.imgsz.into())])
+}
+
+fn same_names(weights: (&Path, &[String]), data: (&Path, &[String])) -> Result<(), RunError> {
+    let shown = |names: &[String], i: usize| {
+        names.get(i).map_or("absent".to_owned(), |name| format!("`{name}`"))
+    };
+    let count = weights.1.len().max(data.1.len());
+    match (0..count).find(|i| weights.1.get(*i) != data.1.get(*i)) {
+        None => Ok(()),
+        Some(index) => Err(RunError::NamesDiffer {
+            index,
+            ours: shown(data.1, index),
+            ours_in: data.0.to_owned(),
+            theirs: shown(weights.1, index),
+            theirs_in: weights.0.to_owned(),
+        }),
+    }
+}

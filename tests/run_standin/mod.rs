@@ -1,0 +1,558 @@
+//! A place to run in without libtorch or a container: a small data set, a stored image with
+//! presets, and an engine whose "container" is a stand-in for the trainer. It follows the contract
+//! to the letter (arguments, files, events) and makes its numbers up, from its inputs alone.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ybox::engine::{Container, Ended, Engine, EngineInfo, Output, StopRequests};
+use ybox::image::{Store, StoredImage};
+use ybox::plan::{self, Tables};
+use ybox::record::verify::{Report, Subject, verify};
+use ybox::run::{self, Finished, Request, Surroundings};
+use ybox::ui::{Failure, RunView, Screen};
+use ybox_spec::Digest;
+use ybox_spec::chain::{ChainHead, Step};
+use ybox_spec::config::{Config, Task};
+use ybox_spec::events::{
+    ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, Progress,
+};
+use ybox_spec::manifest::Manifest;
+use ybox_spec::weights::{METADATA_KEY, WeightsInfo};
+
+pub const NAMES: [&str; 3] = ["WBC", "RBC", "Platelets"];
+
+/// A working directory with a data set `data/`, and a home with an image.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+    pub stand_in: StandIn,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        data_set(&root.join("work/data"));
+        image(&root.join("home"), "ybox/cpu:latest", "epochs: 600\nscale: 0.5\n");
+        Self { dir, stand_in: StandIn::default() }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        fs::canonicalize(self.dir.path()).unwrap().join("home")
+    }
+
+    pub fn work(&self) -> PathBuf {
+        fs::canonicalize(self.dir.path()).unwrap().join("work")
+    }
+
+    pub fn store(&self) -> Store {
+        Store::under(&self.home()).unwrap()
+    }
+
+    /// Runs with a silent screen.
+    pub fn run(&self, task: Task, arguments: &[&str]) -> Result<Finished, Failure> {
+        self.run_in_view(task, arguments, &mut RunView::talking(Screen::silent()))
+    }
+
+    /// Runs; also returns what a pipe on standard error would have got.
+    pub fn run_talking(
+        &self,
+        task: Task,
+        arguments: &[&str],
+    ) -> (Result<Finished, Failure>, String) {
+        let talk = Shared::default();
+        let mut view = RunView::talking(Screen::plain(Box::new(talk.clone())));
+        let result = self.run_in_view(task, arguments, &mut view);
+        (result, talk.text())
+    }
+
+    pub fn run_in_view(
+        &self,
+        task: Task,
+        arguments: &[&str],
+        view: &mut RunView,
+    ) -> Result<Finished, Failure> {
+        let request = Request {
+            task,
+            arguments: arguments.iter().map(|a| a.to_string()).collect(),
+            image: None,
+            directory: self.work(),
+        };
+        let facts = plan::pretend("cpu", &Tables::built_in()).unwrap();
+        let order = run::resolve(&request, &self.store(), &|asked| run::settle(&facts, asked))?;
+        let with = Surroundings {
+            engine: &self.stand_in,
+            home: &self.home(),
+            host: json!({"cpu": "a stand-in"}),
+            stop: &self.stand_in.stop,
+            listen: &|| (),
+        };
+        run::execute(&order, &with, view)
+    }
+
+    /// A short training on the data set.
+    pub fn train(&self) -> Finished {
+        self.run(Task::Train, &["data=data/data.yaml", "epochs=2", "imgsz=320"]).unwrap()
+    }
+
+    pub fn verify(&self, folder: &Path) -> Report {
+        self.verify_as(Subject {
+            folder: folder.to_owned(),
+            expected: None,
+            data: None,
+            deep: false,
+        })
+    }
+
+    pub fn verify_as(&self, subject: Subject) -> Report {
+        verify(&subject, &self.store(), &self.home(), &|_, _| ())
+    }
+}
+
+/// Two train and one val picture; one without a label file.
+pub fn data_set(root: &Path) {
+    for (path, content) in [
+        ("images/train/1.jpg", "picture 1"),
+        ("images/train/2.jpg", "picture 2"),
+        ("images/val/3.jpg", "picture 3"),
+        ("labels/train/1.txt", "0 0.5 0.5 0.2 0.2\n"),
+        ("labels/val/3.txt", "1 0.5 0.5 0.2 0.2\n2 0.1 0.1 0.1 0.1\n"),
+        (
+            "data.yaml",
+            "path: .\ntrain: images/train\nval: images/val\nnames: [WBC, RBC, Platelets]\n",
+        ),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Writes an image of one layer, which holds the presets, into the store under `home`.
+pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
+    let blobs = home.join("store/blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        digest
+    };
+    let tar = presets_tar(preset);
+    let layer = put(&tar);
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Entrypoint": ["/opt/ybox/bin/ytrain"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer]},
+    });
+    let config_bytes = config.to_string();
+    let config = put(config_bytes.as_bytes());
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": config,
+            "size": config_bytes.len(),
+        },
+        "layers": [{
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": layer,
+            "size": tar.len(),
+        }],
+    })
+    .to_string();
+    let digest = put(manifest.as_bytes());
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest,
+            "size": manifest.len(),
+            "annotations": {"org.opencontainers.image.ref.name": name},
+        }],
+    });
+    fs::write(home.join("store/index.json"), index.to_string()).unwrap();
+    fs::write(home.join("store/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    StoredImage { reference: name.into(), manifest: digest, config }
+}
+
+fn presets_tar(preset: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for model in ["yolov12n", "yolov12s"] {
+        let text = format!("model: {model}\n{preset}");
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let path = format!("opt/ybox/configs/{model}.yaml");
+        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A buffer that a view writes to and a test reads.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the stand-in does beside its duty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mood {
+    #[default]
+    Dutiful,
+    /// The user asks once to stop in this epoch.
+    Stopped(u32),
+    /// The user asks twice to stop in this epoch.
+    Killed(u32),
+    Fails,
+    Crashes,
+    OutOfMemory,
+    /// Reports this many label problems.
+    Notes(u32),
+    /// Ends well, but writes no weights.
+    Forgets,
+}
+
+/// An engine that runs the stand-in instead of a container.
+#[derive(Default)]
+pub struct StandIn {
+    pub mood: Mood,
+    pub stop: StopRequests,
+    /// What the last container was given.
+    pub container: Mutex<Option<Container>>,
+}
+
+impl Engine for StandIn {
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            kind: "stand-in".into(),
+            version: "1".into(),
+            details: serde_json::Map::new(),
+        }
+    }
+
+    fn user(&self) -> (u32, u32) {
+        (1000, 1000)
+    }
+
+    fn prepare(&self, _image: &StoredImage) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        container: &Container,
+        stop: &StopRequests,
+        output: &mut dyn FnMut(Output),
+    ) -> Result<Ended, Failure> {
+        *self.container.lock().unwrap() = Some(container.clone());
+        let code = Trainer::new(container, self.mood, stop, output).run();
+        Ok(Ended { code, out_of_memory: self.mood == Mood::OutOfMemory })
+    }
+}
+
+/// One "process" of the stand-in.
+struct Trainer<'a> {
+    config: Config,
+    manifest: Manifest,
+    out: PathBuf,
+    weights: Option<Vec<u8>>,
+    /// What all numbers are made from.
+    seed: Digest,
+    mood: Mood,
+    stop: &'a StopRequests,
+    log: EventLog,
+    output: &'a mut dyn FnMut(Output),
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        container: &Container,
+        mood: Mood,
+        stop: &'a StopRequests,
+        output: &'a mut dyn FnMut(Output),
+    ) -> Self {
+        let (task, options) = container.arguments.split_first().unwrap();
+        let option = |name: &str| {
+            options.chunks(2).find(|pair| pair[0] == name).map(|pair| outside(container, &pair[1]))
+        };
+        let config_text = fs::read_to_string(option("--config").unwrap()).unwrap();
+        let config: Config = serde_yaml::from_str(&config_text).unwrap();
+        assert_eq!(config.task().name(), task);
+        let manifest_text = fs::read_to_string(option("--manifest").unwrap()).unwrap();
+        let manifest: Manifest = manifest_text.parse().unwrap();
+        let data = option("--data").unwrap();
+        for entry in manifest.entries() {
+            assert_eq!(Digest::of_file(&data.join(&entry.path)).unwrap().0, entry.sha256);
+        }
+        let weights = option("--weights").map(|path| fs::read(path).unwrap());
+        let mut seed = format!("{} {}", config.digest(), manifest.root()).into_bytes();
+        seed.extend(weights.iter().flatten());
+        let out = option("--out").unwrap();
+        let log = EventLog::create(&out.join("events.jsonl")).unwrap();
+        Self { config, manifest, out, weights, seed: Digest::of(&seed), mood, stop, log, output }
+    }
+
+    fn run(mut self) -> i32 {
+        let count = |split| self.manifest.split(split).filter(|e| e.path.ends_with(".jpg")).count();
+        let [train, val, source] = ["train", "val", "source"].map(|s| count(s) as u64);
+        let images = Images { train, val, source };
+        let (task, model) = (self.config.task(), self.info().model);
+        self.say(Event::Start { task, version: "0.1.0".into(), model, parameters: 2_602_288, images });
+        self.notes();
+        match self.mood {
+            Mood::Fails => return self.fail(),
+            Mood::Crashes => return self.crash(),
+            Mood::OutOfMemory => return 137,
+            _ => {}
+        }
+        let code = match self.config.clone() {
+            Config::Train(config) => self.train(config.epochs),
+            Config::Val(_) => self.val(),
+            Config::Predict(_) => self.predict(),
+        };
+        if code == 0 {
+            self.say(Event::Finished { seconds: 1.5 });
+        }
+        self.log.sync().unwrap();
+        code
+    }
+
+    fn say(&mut self, event: Event) {
+        let line = self.log.append(event).unwrap();
+        (self.output)(Output::Out(line));
+    }
+
+    fn notes(&mut self) {
+        let count = match self.mood {
+            Mood::Notes(count) => count,
+            _ => 1,
+        };
+        for line in 1..=u64::from(count) {
+            self.say(Event::Note {
+                code: "zero-size-box".into(),
+                message: "the box has no area; it is left out".into(),
+                file: Some("labels/train/1.txt".into()),
+                line: Some(line),
+            });
+        }
+    }
+
+    fn fail(&mut self) -> i32 {
+        self.say(Event::Failed {
+            code: "changed-file".into(),
+            message: "images/train/1.jpg was changed since the run started".into(),
+            hint: Some("let nothing write to the data set during a run".into()),
+        });
+        1
+    }
+
+    fn crash(&mut self) -> i32 {
+        (self.output)(Output::Err("terminate called without an active exception".into()));
+        134
+    }
+
+    /// A number between 0 and 1 that depends on the inputs and on `what` alone.
+    fn number(&self, what: &str) -> f64 {
+        let digest = Digest::in_domain(&self.seed.hex(), what.as_bytes());
+        f64::from(u32::from_le_bytes(digest.as_bytes()[..4].try_into().unwrap())) / 2_f64.powi(32)
+    }
+
+    fn metrics(&self, what: &str) -> Metrics {
+        let number = |name: &str| self.number(&format!("{what} {name}"));
+        let classes = NAMES.map(|name| ClassMetrics {
+            name: name.into(),
+            instances: 7,
+            precision: number(name),
+            recall: 0.5,
+            map50: 0.5,
+            map: 0.25,
+        });
+        Metrics {
+            images: 1,
+            instances: 21,
+            precision: number("p"),
+            recall: number("r"),
+            map50: number("50"),
+            map: number("50-95"),
+            classes: classes.into(),
+        }
+    }
+
+    fn train(&mut self, epochs: u32) -> i32 {
+        let mut chain = ChainHead::default();
+        let (mut steps, mut csv) = (String::new(), "epoch,metrics/mAP50-95(B)\n".to_owned());
+        for epoch in 1..=epochs {
+            self.progress(epoch, epochs);
+            let loss = self.number(&format!("loss {epoch}")) as f32;
+            for step in 0..2 {
+                steps += &(chain.append(Step::new(loss + step as f32, 0.5)) + "\n");
+            }
+            let metrics = Metrics { classes: Vec::new(), ..self.metrics(&format!("{epoch}")) };
+            csv += &format!("{epoch},{}\n", metrics.map);
+            self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
+            self.save(epoch, &steps, &csv);
+            match self.mood {
+                Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),
+                Mood::Killed(when) if when == epoch => self.stop.fetch_add(2, Ordering::SeqCst),
+                _ => 0,
+            };
+            match self.stop.load(Ordering::SeqCst) {
+                0 => {}
+                1 => {
+                    self.say(Event::Interrupted { epoch });
+                    return 130;
+                }
+                _ => return 137,
+            }
+        }
+        let metrics = self.metrics(&format!("{epochs}"));
+        self.say(Event::Metrics(metrics));
+        0
+    }
+
+    fn progress(&mut self, epoch: u32, epochs: u32) {
+        std::thread::sleep(Duration::from_millis(1));
+        self.say(Event::Progress(Progress {
+            phase: "train".into(),
+            epoch,
+            epochs,
+            done: 1,
+            total: 2,
+            losses: Some(Losses::default()),
+            instances: 3,
+            imgsz: 320,
+            memory: 0,
+            images_per_second: 5.0,
+        }));
+    }
+
+    fn epoch(&self, epoch: u32, epochs: u32, metrics: Metrics) -> Epoch {
+        let losses = Losses { box_loss: 1.5, cls_loss: 2.25, dfl_loss: 1.125 };
+        Epoch {
+            epoch,
+            epochs,
+            train: losses,
+            val: losses,
+            metrics,
+            lr: 0.001,
+            instances: 12,
+            imgsz: 320,
+            memory: 1 << 30,
+            images_per_second: 11.5,
+            seconds: 0.5,
+            best: true,
+        }
+    }
+
+    fn save(&self, epoch: u32, steps: &str, csv: &str) {
+        fs::write(self.out.join("steps.chain"), steps).unwrap();
+        fs::write(self.out.join("results.csv"), csv).unwrap();
+        if self.mood == Mood::Forgets {
+            return;
+        }
+        fs::create_dir_all(self.out.join("weights")).unwrap();
+        for name in ["best", "last"] {
+            let info = WeightsInfo { epoch, ..self.info() };
+            let tensor = Digest::in_domain(name, self.seed.as_bytes());
+            let path = self.out.join("weights").join(name).with_extension("safetensors");
+            fs::write(path, safetensors(&info, tensor.as_bytes())).unwrap();
+        }
+    }
+
+    fn info(&self) -> WeightsInfo {
+        let (model, names, imgsz) = match &self.config {
+            Config::Train(c) => (&c.model, &c.names, c.imgsz),
+            Config::Val(c) => (&c.model, &c.names, c.imgsz),
+            Config::Predict(c) => (&c.model, &c.names, c.imgsz),
+        };
+        WeightsInfo { model: model.clone(), names: names.clone(), imgsz, epoch: 0 }
+    }
+
+    fn val(&mut self) -> i32 {
+        assert!(self.weights.is_some());
+        let metrics = self.metrics("val");
+        let text = serde_json::to_string_pretty(&metrics).unwrap();
+        fs::write(self.out.join("metrics.json"), text).unwrap();
+        self.say(Event::Metrics(metrics));
+        0
+    }
+
+    fn predict(&mut self) -> i32 {
+        assert!(self.weights.is_some());
+        fs::create_dir_all(self.out.join("labels")).unwrap();
+        for entry in self.manifest.clone().entries() {
+            let path = Path::new(&entry.path);
+            fs::write(self.out.join(path.file_name().unwrap()), "drawn").unwrap();
+            let label = Path::new("labels").join(path.with_extension("txt").file_name().unwrap());
+            fs::write(self.out.join(label), "1 0.5 0.5 0.2 0.2 0.9\n").unwrap();
+            let objects = json!({"RBC": 1}).as_object().unwrap().clone();
+            let path = entry.path.clone();
+            self.say(Event::Predicted { path, width: 640, height: 480, objects });
+        }
+        0
+    }
+}
+
+/// The host's name of a path in the container.
+fn outside(container: &Container, path: &str) -> PathBuf {
+    let mount = container
+        .mounts
+        .iter()
+        .find(|mount| Path::new(path).starts_with(&mount.target))
+        .unwrap_or_else(|| panic!("{path} is not mounted"));
+    match Path::new(path).strip_prefix(&mount.target).unwrap() {
+        rest if rest.as_os_str().is_empty() => mount.source.clone(),
+        rest => mount.source.join(rest),
+    }
+}
+
+/// A file that begins as safetensors do.
+pub fn safetensors(info: &WeightsInfo, tensor: &[u8]) -> Vec<u8> {
+    let info = serde_json::to_string(info).unwrap();
+    let header = json!({
+        "__metadata__": {METADATA_KEY: info},
+        "x": {"dtype": "U8", "shape": [tensor.len()], "data_offsets": [0, tensor.len()]},
+    })
+    .to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), tensor].concat()
+}
+
+/// A JSON file's content.
+pub fn json_file(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Replaces what differs from run to run, and line up nothing by it.
+pub fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"sha256:[0-9a-f]{64}", "sha256:[digest]");
+    settings.add_filter(r"/\S*/work\b", "[work]");
+    settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[time]");
+    settings.set_prepend_module_to_snapshot(true);
+    settings
+}
