@@ -124,6 +124,18 @@ fn weights_are_validated_and_predicted_with() {
 }
 
 #[test]
+fn training_starts_from_weights() {
+    let place = Place::new();
+    let scratch = place.train();
+    let mut arguments = TRAIN.to_vec();
+    arguments.push(WEIGHTS);
+    let tuned = place.run(Task::Train, &arguments).unwrap();
+    assert_ne!(tuned.record.input_hash, scratch.record.input_hash);
+    assert_ne!(tuned.record.result_hash, scratch.record.result_hash);
+    assert!(place.verify(&tuned.folder).passes());
+}
+
+#[test]
 fn stopping_once_saves_and_records() {
     let mut place = Place::new();
     place.stand_in.mood = Mood::Stopped(1);
@@ -209,6 +221,7 @@ fn what_cannot_run_is_refused_before_a_folder_is_made() {
         (Task::Train, vec![data, "model=yolov12q"]),
         (Task::Train, vec![data, "model=yolov12x"]),
         (Task::Train, vec![data, "weights=s.safetensors"]),
+        (Task::Train, vec![data, "model=yolov12s", "weights=s.safetensors"]),
         (Task::Train, vec![data, "device=0"]),
         (Task::Train, vec![data, "imgsz=333"]),
         (Task::Train, vec![data, "mixup=0.1"]),

@@ -32,6 +32,8 @@ pub enum RunError {
     Weights(#[from] WeightsError),
     #[error("{} has weights of {found}, not of {wanted}", path.display())]
     OtherModel { path: PathBuf, found: String, wanted: String },
+    #[error("{} has weights for {theirs} classes, the data set has {ours}", path.display())]
+    OtherClasses { path: PathBuf, theirs: usize, ours: usize },
     #[error(transparent)]
     DataSet(#[from] DataSetError),
     #[error(
@@ -88,6 +90,9 @@ impl Explain for RunError {
             {
                 "ybox reads safetensors; a pickle can run any program when it is opened".into()
             }
+            Self::OtherClasses { .. } => {
+                "train from scratch, or from weights with as many classes".into()
+            }
             Self::OtherModel { found, .. } => format!("say model={found}"),
             Self::DataSet(DataSetError::Empty { .. }) => {
                 format!("pictures end in {}", IMAGE_EXTENSIONS.join(", "))
@@ -109,6 +114,7 @@ impl Explain for RunError {
     fn exit(&self) -> u8 {
         match self {
             Self::OtherModel { .. }
+            | Self::OtherClasses { .. }
             | Self::DataSet(_)
             | Self::Weights(_)
             | Self::NamesDiffer { .. }

@@ -21,14 +21,12 @@ pub struct RunView {
     /// The bar of a phase.
     bar: Option<(String, Bar)>,
     notes: usize,
-    /// The last metrics printed, to print no table twice.
-    shown: Option<Metrics>,
 }
 
 impl RunView {
     /// For a person.
     pub fn talking(screen: Screen) -> Self {
-        Self { screen, stream: None, bar: None, notes: 0, shown: None }
+        Self { screen, stream: None, bar: None, notes: 0 }
     }
 
     /// For a program: every line goes to `stream`.
@@ -74,20 +72,18 @@ impl RunView {
                 self.bar = None;
                 self.say(&rows::epoch_header());
                 self.say(&rows::epoch_row(epoch));
-                self.metrics(&epoch.metrics);
+                self.metrics(&Metrics { classes: Vec::new(), ..epoch.metrics.clone() });
             }
             Event::Metrics(metrics) => {
                 self.bar = None;
-                if self.shown.as_ref() != Some(metrics) {
-                    self.metrics(metrics);
-                }
+                self.metrics(metrics);
             }
             Event::Predicted { .. } => {
                 self.say(&rows::prediction_row(event).unwrap_or_default());
             }
             Event::Interrupted { epoch } => {
                 self.bar = None;
-                self.say(&format!("stopped in epoch {epoch}; everything so far is saved"));
+                self.say(&format!("stopped after {epoch} epochs; everything so far is saved"));
             }
             // Becomes the error that is shown last.
             Event::Failed { .. } => self.bar = None,
@@ -127,12 +123,11 @@ impl RunView {
         }
     }
 
-    fn metrics(&mut self, metrics: &Metrics) {
+    fn metrics(&self, metrics: &Metrics) {
         self.say(&rows::metrics_header());
         for row in rows::metrics_rows(metrics) {
             self.say(&row);
         }
-        self.shown = Some(metrics.clone());
     }
 
     /// When the trainer has ended: takes the bar away and says which notes were not shown.

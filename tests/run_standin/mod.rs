@@ -412,7 +412,7 @@ impl<'a> Trainer<'a> {
             for step in 0..2 {
                 steps += &(chain.append(Step::new(loss + step as f32, 0.5)) + "\n");
             }
-            let metrics = Metrics { classes: Vec::new(), ..self.metrics(&format!("{epoch}")) };
+            let metrics = self.metrics(&format!("{epoch}"));
             csv += &format!("{epoch},{}\n", metrics.map);
             self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
             self.save(epoch, &steps, &csv);
