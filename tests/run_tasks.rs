@@ -81,12 +81,8 @@ fn the_container_gets_the_contract_and_nothing_else() {
         "val --config /out/config.yaml --manifest /out/data.manifest --data /data --out /out \
          --workers 3 --weights /weights/initial.safetensors"
     );
-    let mounts: Vec<_> =
-        container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
-    assert_eq!(
-        mounts,
-        [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]
-    );
+    let mounts: Vec<_> = container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
+    assert_eq!(mounts, [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]);
     assert!(container.environment.is_empty());
 }
 
@@ -100,10 +96,7 @@ fn weights_are_validated_and_predicted_with() {
     // Both from the weights.
     assert_eq!((config.model.as_str(), config.imgsz), ("yolov12n", 320));
     assert_eq!(val.record.outputs.artifacts[0].path, "metrics.json");
-    assert_eq!(
-        val.record.inputs.weights,
-        Some(ybox_spec::Digest::of_file(&best).unwrap().0)
-    );
+    assert_eq!(val.record.inputs.weights, Some(ybox_spec::Digest::of_file(&best).unwrap().0));
 
     // `model=` is the same.
     let model = WEIGHTS.replace("weights=", "model=");

@@ -209,7 +209,10 @@ fn each_blob_of_the_image_is_named() {
         let digest = path.file_name().unwrap().to_str().unwrap().to_owned();
         let report = after_flip(&place, &finished.folder, &path, -3);
         let bad = report.items(Check::is_bad);
-        assert!(matches!(bad[..], [item] if item.starts_with("image ") && item.contains(&digest)), "{bad:?}");
+        assert!(
+            matches!(bad[..], [item] if item.starts_with("image ") && item.contains(&digest)),
+            "{bad:?}"
+        );
     }
     assert!(place.verify(&finished.folder).passes());
 }
@@ -221,10 +224,7 @@ fn results_that_nobody_recorded_are_named() {
     fs::write(folder.join("notes.txt"), "mine").unwrap();
     assert!(place.verify(&folder).passes());
     fs::write(folder.join("weights/other.safetensors"), "x").unwrap();
-    assert_eq!(
-        reason(&place.verify(&folder), "weights/other.safetensors"),
-        "not in the record"
-    );
+    assert_eq!(reason(&place.verify(&folder), "weights/other.safetensors"), "not in the record");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ybox_spec::Digest;
 use ybox_spec::chain::{ChainError, ChainHead, read_chain};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
@@ -12,7 +13,6 @@ use ybox_spec::events::{LogError, LogHead, read_log};
 use ybox_spec::files::write_atomic;
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Artifact, Circumstances, Inputs, Outputs, Record, SCHEMA, Status};
-use ybox_spec::Digest;
 
 use super::folder::{file, files_below};
 use crate::ui::Explain;

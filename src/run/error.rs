@@ -40,13 +40,7 @@ pub enum RunError {
         "class {index} is {ours} in {}, and {theirs} in {}",
         ours_in.display(), theirs_in.display()
     )]
-    NamesDiffer {
-        index: usize,
-        ours: String,
-        ours_in: PathBuf,
-        theirs: String,
-        theirs_in: PathBuf,
-    },
+    NamesDiffer { index: usize, ours: String, ours_in: PathBuf, theirs: String, theirs_in: PathBuf },
     #[error("the image {image} has no preset for {model}")]
     NoPreset { image: String, model: String, known: Vec<String> },
     #[error("cannot read {}", path.display())]

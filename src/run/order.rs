@@ -277,10 +277,8 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
     let mut config: PredictConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
     let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
-    let found = source::find(
-        &given.request.directory,
-        given.launch.source.as_ref().ok_or(needed)?,
-    )?;
+    let found =
+        source::find(&given.request.directory, given.launch.source.as_ref().ok_or(needed)?)?;
     let data = (found.root, pictures("source", found.pictures));
     let image = given.image(store)?;
     config.compute = settle(&config.compute)?;
