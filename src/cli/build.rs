@@ -2,12 +2,14 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{Context, ExitStatus};
+use crate::engine::{self, EngineInfo, Host, Selection};
 use crate::fetch::Fetcher;
 use crate::image::{Assembly, Built, BuiltLayer, PACKER_REVISION, Reference, Store, Watch};
 use crate::lock::{Lock, Recipe};
@@ -46,14 +48,25 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let built = assembly.build(&inputs, &reference, &Talk::new())?;
     eprintln!("{}", table(&built.layers).trim_fmt());
     if !args.no_load {
-        load(context, &built)?;
+        load(&store, &built)?;
     }
     print(&built, context.settings.json);
     Ok(ExitStatus::Yes)
 }
 
-/// Makes the image known to the engine that answers here, if one does.
-fn load(_context: &Context, _built: &Built) -> Result<(), Failure> {
+/// Makes the image known to the daemon that answers here. Where none does, the embedded runner
+/// unpacks it when it is first run.
+fn load(store: &Store, built: &Built) -> Result<(), Failure> {
+    let host = Host::read(|name| std::env::var_os(name));
+    match engine::select(engine::Choice::Auto, &host, store) {
+        Ok(Selection { engine, .. }) if engine.info().kind != "embedded" => {
+            let start = Instant::now();
+            engine.prepare(&built.image)?;
+            let EngineInfo { kind, version, .. } = engine.info();
+            eprintln!("loaded into {kind} {version} in {:.1} s", start.elapsed().as_secs_f64());
+        }
+        _ => eprintln!("no Docker or Podman answers: the image is in ybox's own store only"),
+    }
     Ok(())
 }
 
@@ -160,7 +173,7 @@ impl Watch for Talk {
             "layer {msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {eta}",
         );
         self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-        self.bar.set_style(style.expect("the template is a constant that a test draws"));
+        self.bar.set_style(style.expect("the template is a valid constant"));
         self.bar.set_length(size);
         self.bar.set_position(0);
         self.bar.set_message(layer.to_owned());

@@ -69,14 +69,6 @@ impl Fetcher {
         &self.sources
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn is_offline(&self) -> bool {
-        self.offline
-    }
-
     /// Has every input of `lock` in the cache: looks there first, downloads the rest.
     pub async fn all(&self, lock: &Lock) -> Result<Inputs, FetchError> {
         let wanted: Vec<Input> =
@@ -109,9 +101,7 @@ impl Fetcher {
         if let Some(path) = self.cached(item)? {
             return Ok(path);
         }
-        if self.offline {
-            return Err(FetchError::Offline { files: vec![item.name.clone()] });
-        }
+        self.online(&item.name)?;
         let bar = self.progress.start(&item.name, item.size);
         let download = Download { client: &self.client, cache: &self.cache, item, bar: &bar };
         let path = download.run(url).await?;
@@ -119,8 +109,28 @@ impl Fetcher {
         Ok(path)
     }
 
+    /// The whole of a small file that is not kept.
+    pub async fn read(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
+        self.online(url.path())?;
+        Ok(self.client.read(url, None, limit).await?.0)
+    }
+
+    /// Size of a file, if the server tells it.
+    pub async fn size(&self, url: &Url) -> Result<Option<u64>, FetchError> {
+        self.online(url.path())?;
+        self.client.size(url).await
+    }
+
+    fn online(&self, file: &str) -> Result<(), FetchError> {
+        match self.offline {
+            true => Err(FetchError::Offline { files: vec![file.into()] }),
+            false => Ok(()),
+        }
+    }
+
     /// The files that the index offers for a project.
     pub async fn project(&self, name: &str) -> Result<Vec<IndexFile>, FetchError> {
+        self.online(&format!("index of {name}"))?;
         let root = self.sources.python_index()?;
         let page = format!("{}/", index::normalized(name));
         let url = root.join(&page).map_err(|_| FetchError::NotInIndex { file: name.into() })?;
@@ -156,7 +166,10 @@ impl Fetcher {
 
     async fn wheel(&self, wheel: &LockedWheel) -> Result<PathBuf, FetchError> {
         let not_there = || FetchError::NotInIndex { file: wheel.file.clone() };
-        let files = self.project(&wheel.name).await?;
+        let files = match self.project(&wheel.name).await {
+            Err(FetchError::NotInIndex { .. }) => return Err(not_there()),
+            files => files?,
+        };
         let file = files.into_iter().find(|f| f.name == wheel.file).ok_or_else(not_there)?;
         self.file(&Input::Wheel(wheel).item(), &file.url).await
     }

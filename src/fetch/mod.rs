@@ -16,4 +16,4 @@ pub use client::Client;
 pub use download::Item;
 pub use error::FetchError;
 pub use fetcher::{Fetcher, Inputs};
-pub use sources::{DebSource, SourceError, Sources};
+pub use sources::{DebSource, SignedBy, SourceError, Sources};

@@ -190,3 +190,72 @@ fn link_target(entry: &Entry<impl Read>, path: &str) -> Result<String, InputErro
     }
     Ok(target)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+    use tar::Header;
+
+    use super::*;
+
+    fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn package() -> Vec<u8> {
+        let mut data = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        data.write_all(&tar_of(&[("./usr/lib/a", "content"), ("./usr/b", "more")])).unwrap();
+        let control = tar_of(&[("./control", "Package: a\nVersion: 1\n")]);
+        let mut archive = ar::Builder::new(Vec::new());
+        for (name, content) in [
+            ("debian-binary", b"2.0\n".to_vec()),
+            ("control.tar", control),
+            ("data.tar.gz", data.finish().unwrap()),
+        ] {
+            let header = ar::Header::new(name.into(), content.len() as u64);
+            archive.append(&header, &content[..]).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Package, InputError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.deb");
+        std::fs::write(&path, bytes).unwrap();
+        read(&path, &GlobSet::empty(), &mut Spool::new(dir.path()).unwrap())
+    }
+
+    #[test]
+    fn reads_stanza_and_files() {
+        let package = read_bytes(&package()).unwrap();
+        assert_eq!(field(&package.control, "version"), Some("1"));
+        let paths: Vec<_> = package.nodes.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["usr/lib/a", "usr/b"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn damaged_packages_never_panic_and_never_leave_the_root(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
+        ) {
+            let mut bytes = package();
+            for (at, value) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= value;
+            }
+            if let Ok(package) = read_bytes(&bytes) {
+                prop_assert!(package.nodes.iter().all(|(path, _)| check_path(path).is_ok()));
+            }
+        }
+    }
+}

@@ -198,11 +198,11 @@ impl Files<'_> {
             return vec![Misfit::NotAProgram { program: program.into() }];
         };
         let mut misfits = Vec::new();
-        if let Some(interpreter) = &facts.interpreter {
-            if self.resolve(interpreter).is_none_or(|path| !self.elves.contains_key(&*path)) {
-                let (program, interpreter) = (program.into(), interpreter.clone());
-                misfits.push(Misfit::Interpreter { program, interpreter });
-            }
+        if let Some(interpreter) = &facts.interpreter
+            && self.resolve(interpreter).is_none_or(|path| !self.elves.contains_key(&*path))
+        {
+            let (program, interpreter) = (program.into(), interpreter.clone());
+            misfits.push(Misfit::Interpreter { program, interpreter });
         }
         let mut visited = BTreeSet::new();
         self.load(program, on, library_path, &mut visited, &mut misfits);

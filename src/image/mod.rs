@@ -20,6 +20,7 @@ mod reference;
 mod rootfs;
 mod stamp;
 mod store;
+mod unpack;
 mod wheel;
 
 use ybox_spec::Digest;

@@ -1,19 +1,18 @@
-//! The image as a folder, for the runner that needs no daemon: unpacked once per config digest,
-//! checked at each use, unpacked anew when anything in it is not as it was.
+//! The image as a folder, for the runner that needs no daemon. Each layer is unpacked once; an
+//! image is made of hard links into its layers, so that one with a new preset costs next to
+//! nothing. At each use everything is compared with what was unpacked, and put right if need be.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use tar::EntryType;
 use ybox_spec::{Digest, canonical, files};
 
-use super::hashing::HashingReader;
 use super::stamp::Stamp;
-use super::{ImageError, Store, StoredImage};
+use super::unpack::{Record, Unpacked as Entry};
+use super::{ImageError, Store, StoredImage, StoredLayer};
 
 /// An unpacked image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,198 +23,200 @@ pub struct Unpacked {
     pub mended: Option<String>,
 }
 
-/// What was unpacked, by path.
-#[derive(Default, Serialize, Deserialize)]
-struct Record {
-    entries: BTreeMap<String, Unpack>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Unpack {
-    Folder { mode: u32 },
-    File { mode: u32, sha256: Digest, stamp: Option<Stamp> },
-    Link { target: String },
+/// An unpacked layer.
+struct Layer {
+    folder: PathBuf,
+    record: Record,
+    /// Whether the record has to be written.
+    changed: bool,
 }
 
 impl Store {
-    /// The image's root file system. Unpacked at the first call (after every layer's digest was
+    /// The image's root file system. Unpacked at the first call (after every layer's digests were
     /// checked); later calls compare each entry with what was unpacked then.
     pub fn unpack(&self, image: &StoredImage) -> Result<Unpacked, ImageError> {
         let root = self.rootfs.join(image.config.hex());
         let failed = || ImageError::io(format!("unpack image {}", image.reference));
-        fs::create_dir_all(&self.rootfs).map_err(failed())?;
-        let lock = File::create(root.with_extension("lock")).map_err(failed())?;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed())?;
+        fs::create_dir_all(self.rootfs.join("layers")).map_err(failed())?;
+        let lock = File::create(self.rootfs.join(".lock")).map_err(failed())?;
         lock.lock().map_err(failed())?;
-        let stamps = root.with_extension("json");
-        let mended = match fs::read(&stamps).ok().and_then(|b| serde_json::from_slice(&b).ok()) {
-            Some(record) => match first_change(&root, record, &stamps).map_err(failed())? {
-                None => return Ok(Unpacked { root, mended: None }),
-                changed => changed,
-            },
-            None => None,
+        let mut layers = Vec::new();
+        for layer in self.layers(image)? {
+            layers.push(self.unpacked_layer(&layer, &boot)?);
+        }
+        let mended = match root.is_dir() {
+            true => first_change(&root, &mut layers, &boot).map_err(failed())?,
+            false => None,
         };
-        let record = self.unpack_anew(image, &root)?;
-        files::write_atomic(&stamps, &canonical::to_bytes(&record)).map_err(failed())?;
+        if mended.is_some() || !root.is_dir() {
+            for (layer, stored) in layers.iter_mut().zip(self.layers(image)?) {
+                if !is_untouched(layer, &boot).map_err(failed())? {
+                    *layer = self.unpack_layer(&stored, &boot)?;
+                }
+            }
+            assemble(&self.rootfs, &root, &mut layers).map_err(failed())?;
+        }
+        for layer in layers.iter_mut().filter(|layer| layer.changed) {
+            layer.record.boot.clone_from(&boot);
+            layer.save().map_err(failed())?;
+        }
         Ok(Unpacked { root, mended })
     }
 
-    fn unpack_anew(&self, image: &StoredImage, root: &Path) -> Result<Record, ImageError> {
-        let failed = || ImageError::io(format!("unpack image {}", image.reference));
-        let aside = tempfile::Builder::new()
-            .prefix(".unpacking-")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir_in(&self.rootfs)
-            .map_err(failed())?;
-        let mut record = Record::default();
-        for layer in self.layers(image)? {
-            self.each_entry(&layer, |path, entry| {
-                let kind = entry.header().entry_type();
-                let mode = entry.header().mode()?;
-                let target = entry.link_name_bytes().map(|t| t.into_owned());
-                record.place(aside.path(), path, kind, mode, target, entry)
-            })?;
+    /// The layer as it was unpacked before, or now.
+    fn unpacked_layer(&self, layer: &StoredLayer, boot: &str) -> Result<Layer, ImageError> {
+        let folder = self.layer_folder(layer);
+        let record = fs::read(folder.with_extension("json")).ok();
+        match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(record) if folder.is_dir() => Ok(Layer { folder, record, changed: false }),
+            _ => self.unpack_layer(layer, boot),
         }
-        record.stamp(aside.path()).map_err(failed())?;
-        settle(aside, root).map_err(failed())?;
-        Ok(record)
+    }
+
+    fn unpack_layer(&self, layer: &StoredLayer, boot: &str) -> Result<Layer, ImageError> {
+        let failed = || ImageError::io(format!("unpack the layer {}", layer.digest));
+        let folder = self.layer_folder(layer);
+        let aside = temporary_in(&self.rootfs).map_err(failed())?;
+        let mut record = Record { boot: boot.into(), ..Record::default() };
+        self.each_entry(layer, |path, entry| record.place(aside.path(), path, entry))?;
+        rename_over(aside, &folder).map_err(failed())?;
+        let layer = Layer { folder, record, changed: false };
+        layer.save().map_err(failed())?;
+        Ok(layer)
+    }
+
+    fn layer_folder(&self, layer: &StoredLayer) -> PathBuf {
+        self.rootfs.join("layers").join(layer.diff_id.hex())
     }
 }
 
-/// Flushes the new folder to disk and gives it its name.
-fn settle(aside: tempfile::TempDir, root: &Path) -> io::Result<()> {
-    rustix::fs::syncfs(File::open(aside.path())?)?;
-    match fs::remove_dir_all(root) {
+impl Layer {
+    fn save(&self) -> io::Result<()> {
+        let record = canonical::to_bytes(&self.record);
+        files::write_atomic(&self.folder.with_extension("json"), &record)
+    }
+}
+
+fn temporary_in(folder: &Path) -> io::Result<tempfile::TempDir> {
+    let mode = Permissions::from_mode(0o755);
+    tempfile::Builder::new().prefix(".unpacking-").permissions(mode).tempdir_in(folder)
+}
+
+fn rename_over(aside: tempfile::TempDir, to: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(to) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => fs::rename(aside.path(), root)?,
+        _ => fs::rename(aside.path(), to)?,
     }
     // The folder has moved: there is nothing left to remove at the temporary name.
     let _ = aside.keep();
     Ok(())
 }
 
-impl Record {
-    /// Puts one entry of a layer below `root`. Only folders that this record made are written
-    /// through, so no link of an image can lead outside.
-    fn place(
-        &mut self,
-        root: &Path,
-        path: &str,
-        kind: EntryType,
-        mode: u32,
-        target: Option<Vec<u8>>,
-        content: &mut impl Read,
-    ) -> io::Result<()> {
-        self.check_place(path)?;
-        let place = root.join(path);
-        let mode = mode & 0o1777;
-        let entry = match kind {
-            EntryType::Directory => {
-                if !matches!(self.entries.get(path), Some(Unpack::Folder { .. })) {
-                    self.clear(path, &place)?;
-                    fs::create_dir(&place)?;
-                }
-                fs::set_permissions(&place, Permissions::from_mode(mode))?;
-                Unpack::Folder { mode }
-            }
-            EntryType::Symlink => {
-                self.clear(path, &place)?;
-                let target = String::from_utf8(target.unwrap_or_default()).map_err(invalid)?;
-                symlink(&target, &place)?;
-                Unpack::Link { target }
-            }
-            EntryType::Regular => {
-                self.clear(path, &place)?;
-                let sha256 = write_file(&place, mode, content)?;
-                Unpack::File { mode, sha256, stamp: None }
-            }
-            other => {
-                return Err(invalid(format!(
-                    "{path} is of a kind that ybox does not use: {other:?}"
-                )));
-            }
-        };
-        self.entries.insert(path.into(), entry);
-        Ok(())
+/// Which layer each path of the image comes from: the uppermost that has it.
+fn merged(layers: &[Layer]) -> BTreeMap<&str, (usize, &Entry)> {
+    let mut merged = BTreeMap::new();
+    for (number, layer) in layers.iter().enumerate() {
+        merged.extend(layer.record.entries.iter().map(|(p, e)| (p.as_str(), (number, e))));
     }
-
-    fn check_place(&self, path: &str) -> io::Result<()> {
-        let bad = |c: &str| matches!(c, "" | "." | "..") || c.starts_with(".wh.");
-        if path.split('/').any(bad) {
-            return Err(invalid(format!("`{path}` is not a path that ybox unpacks")));
-        }
-        match path.rsplit_once('/') {
-            Some((parent, _))
-                if !matches!(self.entries.get(parent), Some(Unpack::Folder { .. })) =>
-            {
-                Err(invalid(format!("the folder of {path} is not in the layer before it")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes a file or link of a lower layer.
-    fn clear(&mut self, path: &str, place: &Path) -> io::Result<()> {
-        match self.entries.remove(path) {
-            None => Ok(()),
-            Some(Unpack::Folder { .. }) => {
-                Err(invalid(format!("{path} is a folder in one layer and none in another")))
-            }
-            Some(_) => fs::remove_file(place),
-        }
-    }
-
-    fn stamp(&mut self, root: &Path) -> io::Result<()> {
-        for (path, entry) in &mut self.entries {
-            if let Unpack::File { stamp, .. } = entry {
-                *stamp = Some(Stamp::of(&fs::symlink_metadata(root.join(path))?));
-            }
-        }
-        Ok(())
-    }
+    merged
 }
 
-fn write_file(place: &Path, mode: u32, content: &mut impl Read) -> io::Result<Digest> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(place)?;
-    let mut hashing = HashingReader::new(content);
-    io::copy(&mut hashing, &mut file)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    Ok(hashing.finish())
+/// Makes `root` out of the layers: folders and links anew, files as hard links.
+fn assemble(parent: &Path, root: &Path, layers: &mut [Layer]) -> io::Result<()> {
+    let aside = temporary_in(parent)?;
+    for (path, (layer, entry)) in merged(layers) {
+        let place = aside.path().join(path);
+        match entry {
+            Entry::Folder { mode } => {
+                fs::create_dir(&place)?;
+                fs::set_permissions(&place, Permissions::from_mode(*mode))?;
+            }
+            Entry::Link { target } => symlink(target, &place)?,
+            Entry::File { .. } => fs::hard_link(layers[layer].folder.join(path), &place)?,
+        }
+    }
+    rename_over(aside, root)?;
+    // A new link changes a file's stamp.
+    for layer in layers {
+        let folder = layer.folder.clone();
+        for (path, stamp) in stamps(&mut layer.record) {
+            *stamp = Some(Stamp::of(&fs::symlink_metadata(folder.join(path))?));
+        }
+        layer.changed = true;
+    }
+    Ok(())
 }
 
-/// The first entry below `root` that is not as `record` says, if any. Files whose stamp has moved
-/// but whose content is right get their new stamp.
-fn first_change(root: &Path, mut record: Record, stamps: &Path) -> io::Result<Option<String>> {
+fn stamps(record: &mut Record) -> impl Iterator<Item = (&String, &mut Option<Stamp>)> {
+    record.entries.iter_mut().filter_map(|(path, entry)| match entry {
+        Entry::File { stamp, .. } => Some((path, stamp)),
+        _ => None,
+    })
+}
+
+/// Whether a layer's own files still are what was unpacked.
+fn is_untouched(layer: &Layer, boot: &str) -> io::Result<bool> {
+    for (path, entry) in &layer.record.entries {
+        let Entry::File { mode, sha256, stamp } = entry else { continue };
+        let place = layer.folder.join(path);
+        let Ok(metadata) = fs::symlink_metadata(&place) else { return Ok(false) };
+        if !metadata.is_file() || metadata.permissions().mode() & 0o7777 != *mode {
+            return Ok(false);
+        }
+        let stamp = stamp.filter(|_| layer.record.boot == boot);
+        if matches!(compare(&place, sha256, stamp)?, Compared::Other) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+enum Compared {
+    Same,
+    /// The content is right, the stamp has moved on.
+    Restamped(Stamp),
+    Other,
+}
+
+/// Compares a file with what it should be: by its stamp, or by its content where that differs.
+fn compare(path: &Path, sha256: &Digest, stamp: Option<Stamp>) -> io::Result<Compared> {
+    let now = Stamp::of(&fs::symlink_metadata(path)?);
+    if stamp == Some(now) {
+        return Ok(Compared::Same);
+    }
+    let same = Digest::of_file(path)?.0 == *sha256;
+    Ok(if same { Compared::Restamped(now) } else { Compared::Other })
+}
+
+/// The first entry below `root` that is not as the layers say, if any.
+fn first_change(root: &Path, layers: &mut [Layer], boot: &str) -> io::Result<Option<String>> {
+    let entries = merged(layers);
     let mut seen = HashSet::new();
-    if !root.is_dir() {
-        return Ok(Some("the whole folder".into()));
-    }
-    if let Some(change) = walk(root, "", &record, &mut seen)? {
+    if let Some(change) = walk(root, "", &entries, &mut seen)? {
         return Ok(Some(change));
     }
-    if let Some(missing) = record.entries.keys().find(|path| !seen.contains(*path)) {
+    if let Some(missing) = entries.keys().find(|path| !seen.contains(**path)) {
         return Ok(Some(format!("{missing} is gone")));
     }
-    let before = canonical::to_bytes(&record);
-    for (path, entry) in &mut record.entries {
-        if let Unpack::File { sha256, stamp, .. } = entry {
-            let now = Stamp::of(&fs::symlink_metadata(root.join(path))?);
-            if *stamp == Some(now) {
-                continue;
-            }
-            if Digest::of_file(&root.join(path))?.0 != *sha256 {
-                return Ok(Some(format!("{path} has other content")));
-            }
-            *stamp = Some(now);
+    let mut restamped = Vec::new();
+    for (path, (layer, entry)) in entries {
+        let Entry::File { sha256, stamp, .. } = entry else { continue };
+        match compare(
+            &root.join(path),
+            sha256,
+            stamp.filter(|_| layers[layer].record.boot == boot),
+        )? {
+            Compared::Same => {}
+            Compared::Restamped(stamp) => restamped.push((layer, path.to_owned(), stamp)),
+            Compared::Other => return Ok(Some(format!("{path} has other content"))),
         }
     }
-    let after = canonical::to_bytes(&record);
-    if after != before {
-        files::write_atomic(stamps, &after)?;
+    for (layer, path, now) in restamped {
+        layers[layer].changed = true;
+        if let Some(Entry::File { stamp, .. }) = layers[layer].record.entries.get_mut(&path) {
+            *stamp = Some(now);
+        }
     }
     Ok(None)
 }
@@ -223,36 +224,32 @@ fn first_change(root: &Path, mut record: Record, stamps: &Path) -> io::Result<Op
 fn walk(
     root: &Path,
     folder: &str,
-    record: &Record,
+    entries: &BTreeMap<&str, (usize, &Entry)>,
     seen: &mut HashSet<String>,
 ) -> io::Result<Option<String>> {
-    for entry in fs::read_dir(root.join(folder))? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for found in fs::read_dir(root.join(folder))? {
+        let found = found?;
+        let name = found.file_name().to_string_lossy().into_owned();
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-        let metadata = entry.metadata()?;
+        let metadata = found.metadata()?;
         let mode = metadata.permissions().mode() & 0o7777;
-        let right = match record.entries.get(&path) {
+        let right = match entries.get(path.as_str()) {
             None => return Ok(Some(format!("{path} is not of the image"))),
-            Some(Unpack::Folder { mode: was }) => metadata.is_dir() && mode == *was,
-            Some(Unpack::File { mode: was, .. }) => metadata.is_file() && mode == *was,
-            Some(Unpack::Link { target }) => {
-                metadata.is_symlink() && fs::read_link(entry.path())? == Path::new(target)
+            Some((_, Entry::Folder { mode: was })) => metadata.is_dir() && mode == *was,
+            Some((_, Entry::File { mode: was, .. })) => metadata.is_file() && mode == *was,
+            Some((_, Entry::Link { target })) => {
+                metadata.is_symlink() && fs::read_link(found.path())? == Path::new(target)
             }
         };
         if !right {
             return Ok(Some(format!("{path} has another kind or mode")));
         }
-        if metadata.is_dir() {
-            if let Some(change) = walk(root, &path, record, seen)? {
-                return Ok(Some(change));
-            }
+        if metadata.is_dir()
+            && let Some(change) = walk(root, &path, entries, seen)?
+        {
+            return Ok(Some(change));
         }
         seen.insert(path);
     }
     Ok(None)
-}
-
-fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -23,7 +23,7 @@ pub fn read(
 ) -> Result<Vec<(String, Node)>, InputError> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(unreadable)?;
     if archive.has_duplicate_names() {
-        return Err(InputError::Member { member: "?".into(), why: "occurs twice" });
+        return Err(InputError::Unreadable("a member's name occurs twice".into()));
     }
     let names = member_names(&archive)?;
     let mut nodes = Vec::new();
@@ -84,4 +84,58 @@ fn read_member(
 fn destination(name: &str, folder: &str) -> String {
     let file = name.rsplit('/').next().unwrap_or(name);
     format!("{}/{file}", folder.trim_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use proptest::prelude::*;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn wheel() -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["lib/a.so", "lib/b.so", "meta/LICENSE"] {
+            zip.start_file(name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(name.repeat(50).as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn take(bytes: &[u8]) -> Result<Vec<(String, Node)>, InputError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.whl");
+        std::fs::write(&path, bytes).unwrap();
+        let placement = Placement { from: "lib/*".into(), to: "/opt".into() };
+        read(&path, &[placement], &mut Spool::new(dir.path()).unwrap())
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_is_refused() {
+        let mut bytes = wheel();
+        assert_eq!(take(&bytes).unwrap().len(), 2);
+        while let Some(at) = bytes.windows(8).position(|w| w == b"lib/b.so") {
+            bytes[at + 4] = b'a';
+        }
+        assert!(take(&bytes).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn damaged_wheels_never_panic_and_never_leave_the_folder(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
+        ) {
+            let mut bytes = wheel();
+            for (at, value) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= value;
+            }
+            for (path, _) in take(&bytes).unwrap_or_default() {
+                prop_assert!(path.starts_with("opt/") && check_path(&path).is_ok(), "{path}");
+            }
+        }
+    }
 }

@@ -89,13 +89,18 @@ impl Lock {
         format!("{HEADER}{body}")
     }
 
+    /// Whether the file says exactly this, line endings aside.
+    pub fn is_written(&self, path: &Path) -> bool {
+        let found = std::fs::read_to_string(path);
+        found.is_ok_and(|found| found.replace("\r\n", "\n") == self.to_text())
+    }
+
     /// Writes the file unless it already says this; whether it was written.
     pub fn write(&self, path: &Path) -> Result<bool, LockError> {
-        let text = self.to_text();
-        if std::fs::read_to_string(path).is_ok_and(|old| old.replace("\r\n", "\n") == text) {
+        if self.is_written(path) {
             return Ok(false);
         }
-        files::write_atomic(path, text.as_bytes())
+        files::write_atomic(path, self.to_text().as_bytes())
             .map(|()| true)
             .map_err(|source| LockError::Io { path: path.into(), source })
     }

@@ -122,6 +122,12 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// Names of everything that is locked.
+    pub fn input_names(&self) -> impl Iterator<Item = &str> {
+        let wheels = self.wheels.iter().map(|wheel| wheel.name.as_str());
+        self.base.packages.iter().map(String::as_str).chain(wheels)
+    }
+
     /// Hash of the content, whatever its layout or comments.
     pub fn digest(&self) -> Digest {
         canonical::digest("ybox.recipe.v1", self)

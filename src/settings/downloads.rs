@@ -22,6 +22,7 @@ pub struct DownloadFlags {
         long,
         global = true,
         env = "YBOX_PYTHON_INDEX",
+        hide_env_values = true,
         value_name = "URL",
         hide_short_help = true
     )]
@@ -31,6 +32,7 @@ pub struct DownloadFlags {
         long,
         global = true,
         env = "YBOX_DEB_MIRROR",
+        hide_env_values = true,
         value_name = "URL",
         hide_short_help = true
     )]
@@ -40,6 +42,7 @@ pub struct DownloadFlags {
         long,
         global = true,
         env = "YBOX_DEB_SECURITY_MIRROR",
+        hide_env_values = true,
         value_name = "URL",
         hide_short_help = true
     )]
@@ -54,7 +57,14 @@ pub struct DownloadFlags {
     )]
     pub deb_keyring: Option<PathBuf>,
     /// Snapshot service for packages that left their archive
-    #[arg(long, global = true, env = "YBOX_SNAPSHOT", value_name = "URL", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "YBOX_SNAPSHOT",
+        hide_env_values = true,
+        value_name = "URL",
+        hide_short_help = true
+    )]
     pub snapshot: Option<String>,
     /// Certificate authorities to trust beside the system's
     #[arg(long, global = true, env = "PIP_CERT", value_name = "FILE", hide_short_help = true)]
@@ -87,6 +97,8 @@ pub struct Host {
     pub apt: PathBuf,
     pub debootstrap: PathBuf,
     pub keyrings: PathBuf,
+    /// Programs that check OpenPGP signatures (gpgv, sqv), in order.
+    pub verifiers: Vec<String>,
 }
 
 impl Default for Host {
@@ -97,6 +109,7 @@ impl Default for Host {
             apt: "/etc/apt".into(),
             debootstrap: "/usr/share/debootstrap".into(),
             keyrings: "/usr/share/keyrings".into(),
+            verifiers: vec!["gpgv".into(), "sqv".into()],
         }
     }
 }

@@ -92,7 +92,8 @@ impl Bar {
 
 fn style() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{bar:24} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}  {wide_msg}",
+        "{bar:24} {decimal_bytes:>10} of {decimal_total_bytes:<10} {decimal_bytes_per_sec:>12}  \
+         {wide_msg}",
     )
     .expect("the template is a constant")
 }

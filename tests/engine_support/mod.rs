@@ -106,8 +106,10 @@ pub fn store_with_probe(home: &Path, notes: &[&str]) -> (Store, StoredImage) {
     let probe = std::fs::read(compile(home)).unwrap();
     let mut layers = vec![layer(&[("etc/empty", 0o644, b""), ("probe", 0o755, &probe)])];
     layers.extend(notes.iter().map(|note| layer(&[("etc/note", 0o644, note.as_bytes())])));
-    add_image(home, &layers);
-    let image = store.find("ybox/probe").unwrap();
+    // A name of its own: containerd's store forgets an image once its name goes to another.
+    let name = format!("ybox/probe-{}", &Digest::of(notes.concat().as_bytes()).hex()[..12]);
+    add_image(home, &format!("{name}:latest"), &layers);
+    let image = store.find(&name).unwrap();
     (store, image)
 }
 
@@ -141,7 +143,7 @@ fn layer(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 }
 
 /// Writes the image as an OCI layout, the way that the specification describes it.
-fn add_image(home: &Path, layers: &[Vec<u8>]) {
+fn add_image(home: &Path, reference: &str, layers: &[Vec<u8>]) {
     let put = |bytes: &[u8], kind: &str| {
         let digest = Digest::of(bytes);
         let path = home.join("store/blobs/sha256").join(digest.hex());
@@ -165,7 +167,7 @@ fn add_image(home: &Path, layers: &[Vec<u8>]) {
         "layers": described,
     });
     let mut manifest = put(manifest.to_string().as_bytes(), "manifest.v1+json");
-    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "ybox/probe:latest" });
+    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": reference });
     let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
     std::fs::write(home.join("store/index.json"), index.to_string()).unwrap();
 }

@@ -93,7 +93,8 @@ pub fn deb(members: &[Member], compression: Compression) -> Vec<u8> {
         ("control.tar", &control),
         (&format!("data.tar{suffix}"), &data),
     ] {
-        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len());
+        let header =
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len());
         bytes.extend(header.as_bytes());
         bytes.extend(content);
         if content.len() % 2 == 1 {

@@ -39,10 +39,7 @@ fn hostile_package_members_are_refused() {
             vec![special("./twin", EntryType::Link, "../../etc/shadow")],
             "`twin` is a hard link to what is not in the image",
         ),
-        (
-            vec![file("./usr/share/doc/../../../../x/changelog", "x")],
-            "leaves the image's root",
-        ),
+        (vec![file("./usr/share/doc/../../../../x/changelog", "x")], "leaves the image's root"),
     ];
     for (members, why) in cases {
         let text = refusal(&deb(&members, Compression::None), &ordinary_wheel());
@@ -57,7 +54,10 @@ fn a_package_that_is_another_or_is_cut_short_is_refused() {
     let text = String::from_utf8_lossy(&good).into_owned();
     let other = text.replace("Version: 1.0-1", "Version: 6.6-6");
     let text = refusal(other.as_bytes(), &ordinary_wheel());
-    assert!(text.contains("says that it is alpha 6.6-6 amd64, the lock says alpha 1.0-1"), "{text}");
+    assert!(
+        text.contains("says that it is alpha 6.6-6 amd64, the lock says alpha 1.0-1"),
+        "{text}"
+    );
     for length in [0, 7, 60, 200, good.len() - 3000] {
         let text = refusal(&good[..length], &ordinary_wheel());
         assert!(text.contains("cannot use the package alpha"), "{text}");

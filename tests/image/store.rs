@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use futures_util::StreamExt;
@@ -140,8 +141,15 @@ fn unpacks_once_and_puts_right_what_was_changed() {
 
     let preset = root.join("opt/ybox/configs/a.yaml");
     let good = fs::read(&preset).unwrap();
-    let changes: [(&dyn Fn(), &str); 4] = [
-        (&|| fs::write(&preset, "model: x\n").unwrap(), "opt/ybox/configs/a.yaml has other content"),
+    let changes: [(&dyn Fn(), &str); 5] = [
+        (
+            &|| fs::write(&preset, "model: x\n").unwrap(),
+            "opt/ybox/configs/a.yaml has other content",
+        ),
+        (
+            &|| fs::set_permissions(&preset, fs::Permissions::from_mode(0o777)).unwrap(),
+            "opt/ybox/configs/a.yaml has another kind or mode",
+        ),
         (&|| fs::remove_file(&preset).unwrap(), "opt/ybox/configs/a.yaml is gone"),
         (&|| fs::write(root.join("usr/extra"), "x").unwrap(), "usr/extra is not of the image"),
         (
@@ -158,9 +166,35 @@ fn unpacks_once_and_puts_right_what_was_changed() {
         assert_eq!(store.unpack(&image).unwrap().mended, None);
         assert_eq!(fs::read(&preset).unwrap(), good);
     }
+    // What was changed in place is put right in the layer's own folder, too.
+    fs::write(root.join("usr/lib/tool"), "evil").unwrap();
+    fs::remove_dir_all(&root).unwrap();
+    store.unpack(&image).unwrap();
+    assert_eq!(fs::read(root.join("usr/lib/tool")).unwrap(), b"#!/bin/sh\n");
     // The same content under a new time is no change.
     fs::write(&preset, &good).unwrap();
     assert_eq!(store.unpack(&image).unwrap().mended, None);
+}
+
+#[test]
+fn images_share_their_unpacked_layers() {
+    let project = Project::new();
+    let store = project.store();
+    let first = store.unpack(&project.build().unwrap().image).unwrap();
+    fs::write(project.path("configs/a.yaml"), "model: c\n").unwrap();
+    let image = project.build().unwrap().image;
+    // Only the presets may be unpacked anew: the others' blobs are out of reach.
+    let blobs = project.path("home/store/blobs/sha256");
+    for layer in &store.layers(&image).unwrap()[..3] {
+        fs::rename(blobs.join(layer.digest.hex()), project.path(&layer.digest.hex())).unwrap();
+    }
+    let second = store.unpack(&image).unwrap();
+    let inode = |root: &std::path::Path| {
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(root.join("usr/lib/tool")).unwrap())
+    };
+    assert_eq!(inode(&first.root), inode(&second.root));
+    assert_eq!(fs::read(second.root.join("opt/ybox/configs/a.yaml")).unwrap(), b"model: c\n");
+    assert_eq!(fs::read(first.root.join("opt/ybox/configs/a.yaml")).unwrap(), b"model: a\n");
 }
 
 #[test]

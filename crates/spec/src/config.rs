@@ -442,7 +442,7 @@ fn check_model(model: &str) -> Result<(), ConfigError> {
 
 fn check_imgsz(imgsz: u32) -> Result<(), ConfigError> {
     within("imgsz", f64::from(imgsz), 32.0, 8192.0)?;
-    if imgsz % 32 == 0 {
+    if imgsz.is_multiple_of(32) {
         return Ok(());
     }
     Err(ConfigError::Value {

@@ -55,11 +55,24 @@ impl Docker {
         Ok(archive.manifest().to_string())
     }
 
+    /// Whether the engine could run the image with this id.
     fn has(&self, id: &str) -> Result<bool, EngineError> {
-        match self.runtime.block_on(self.api.inspect_image(id)) {
-            Ok(found) => Ok(found.id.as_deref() == Some(id) || self.facts.kind == "podman"),
-            Err(error) if is_not_found(&error) => Ok(false),
-            Err(error) => Err(self.refused("look for the image")(error)),
+        let found = match self.runtime.block_on(self.api.inspect_image(id)) {
+            Ok(found) => found.id.as_deref() == Some(id) || self.facts.kind == "podman",
+            Err(error) if is_not_found(&error) => false,
+            Err(error) => return Err(self.refused("look for the image")(error)),
+        };
+        Ok(found && (!self.facts.containerd_store || self.is_complete(id)?))
+    }
+
+    /// containerd's store keeps the record of an image of which it could not unpack a layer. Only
+    /// the history tells, which needs every layer.
+    fn is_complete(&self, id: &str) -> Result<bool, EngineError> {
+        match self.runtime.block_on(self.api.image_history(id)) {
+            // An image without a history gets `null`, which isn't what the API promises.
+            Ok(_) | Err(Error::JsonDataError { .. }) => Ok(true),
+            Err(Error::DockerResponseServerError { .. }) => Ok(false),
+            Err(error) => Err(self.refused("look at the image's layers")(error)),
         }
     }
 

@@ -117,7 +117,7 @@ fn parse_line(line: &str) -> Option<Entry> {
 /// Stanzas of `Field: value` with continuation lines.
 fn parse_deb822(text: &str) -> Vec<Entry> {
     let text = text.replace("\r\n", "\n");
-    stanzas(&text).iter().flat_map(|fields| entries(fields)).collect()
+    stanzas(&text).iter().flat_map(entries).collect()
 }
 
 type Fields = Vec<(String, String)>;

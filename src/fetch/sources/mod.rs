@@ -82,6 +82,11 @@ impl Sources {
         self.settings.snapshot.as_ref()
     }
 
+    /// Programs that can check the archives' signatures.
+    pub fn verifiers(&self) -> &[String] {
+        &self.settings.host.verifiers
+    }
+
     /// Root of the Python package index; ends in `/`. May start pip.
     pub fn python_index(&self) -> Result<Url, SourceError> {
         let index = self.python.get_or_init(|| {
@@ -150,6 +155,7 @@ mod tests {
             apt: dir.path().join("apt"),
             debootstrap: dir.path().join("debootstrap"),
             keyrings: dir.path().join("keyrings"),
+            verifiers: vec![],
         };
         for folder in ["apt", "debootstrap/scripts", "keyrings"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();

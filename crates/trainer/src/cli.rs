@@ -1,0 +1,140 @@
+//! The trainer's command line, which `ybox run` calls inside the image: where inputs and outputs
+//! lie. What to do is in the config; how it went is said in events on standard output.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+use ybox_spec::config::{Config, Task};
+use ybox_spec::events::Event;
+use ybox_spec::manifest::Manifest;
+
+use crate::emit::Emitter;
+use crate::error::TrainerError;
+use crate::numerics;
+use crate::stop::Stop;
+use crate::{predict, train, val};
+
+/// Exit status of a run that saved and stopped on request.
+const INTERRUPTED: u8 = 130;
+
+/// The YOLOv12 trainer of ybox.
+#[derive(Debug, Parser)]
+#[command(name = "ytrain", version)]
+struct Cli {
+    task: TaskArg,
+    /// The resolved config
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The files to read, with their digests
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// Folder that the manifest's paths are relative to
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for everything that is written
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Weights to validate, to predict with, or to start training from
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Loader threads
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TaskArg {
+    Train,
+    Val,
+    Predict,
+}
+
+/// What every task is given.
+pub struct Job {
+    pub manifest: Manifest,
+    pub data: PathBuf,
+    pub out: PathBuf,
+    pub weights: Option<PathBuf>,
+    pub workers: usize,
+    pub emit: Emitter,
+    pub stop: Stop,
+}
+
+/// How a task ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Finished,
+    /// Stopped on request after this many epochs; the outputs are theirs.
+    Interrupted {
+        epoch: u32,
+    },
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let started = Instant::now();
+    let (config, mut job) = match prepare(&cli) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&config, &mut job) {
+        Ok(Outcome::Finished) => {
+            job.emit.say(Event::Finished { seconds: started.elapsed().as_secs_f64() });
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::Interrupted { epoch }) => {
+            job.emit.say(Event::Interrupted { epoch });
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            job.emit.say(error.to_event());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
+    let text = fs::read_to_string(&cli.config).map_err(TrainerError::reading(&cli.config))?;
+    let config: Config = serde_yaml::from_str(&text)
+        .map_err(|e| TrainerError::Config { path: cli.config.clone(), reason: e.to_string() })?;
+    let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
+    let manifest = text
+        .parse()
+        .map_err(|source| TrainerError::Manifest { path: cli.manifest.clone(), source })?;
+    let job = Job {
+        manifest,
+        data: cli.data.clone(),
+        out: cli.out.clone(),
+        weights: cli.weights.clone(),
+        workers: cli.workers.max(1),
+        emit: Emitter::create(&cli.out.join("events.jsonl"))
+            .map_err(TrainerError::writing(&cli.out))?,
+        stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,
+    };
+    check_task(cli.task, config.task())?;
+    Ok((config, job))
+}
+
+fn check_task(asked: TaskArg, config: Task) -> Result<(), TrainerError> {
+    match (asked, config) {
+        (TaskArg::Train, Task::Train)
+        | (TaskArg::Val, Task::Val)
+        | (TaskArg::Predict, Task::Predict) => Ok(()),
+        _ => Err(TrainerError::WrongTask { config: config.name() }),
+    }
+}
+
+fn run(config: &Config, job: &mut Job) -> Result<Outcome, TrainerError> {
+    numerics::apply(config.compute())?;
+    match config {
+        Config::Train(config) => train::run(config, job),
+        Config::Val(config) => val::run(config, job).map(|()| Outcome::Finished),
+        Config::Predict(config) => predict::run(config, job).map(|()| Outcome::Finished),
+    }
+}

@@ -1,0 +1,74 @@
+//! What the affine transform does to objects, and which of them are still worth learning from.
+
+use super::super::Object;
+use super::affine::Affine;
+use super::canvas::{Placed, clip};
+
+/// Customary limits: sides above 2 px, at least a tenth of the scaled area left, and no side more
+/// than a hundred times the other.
+const MIN_SIDE: f64 = 2.0;
+const MIN_AREA_LEFT: f64 = 0.1;
+const MAX_ASPECT: f64 = 100.0;
+
+/// The objects that remain, as shares of the output.
+pub fn transform(objects: &[Placed], affine: &Affine) -> Vec<Object> {
+    objects.iter().filter_map(|object| transform_one(object, affine)).collect()
+}
+
+fn transform_one(object: &Placed, affine: &Affine) -> Option<Object> {
+    let side = f64::from(affine.side);
+    let corners = clip(bounds(object.corners, affine), [side; 2]);
+    let (before, after) = (size(object.corners), size(corners));
+    let area_before = before[0] * before[1] * affine.scale * affine.scale;
+    let aspect = (after[0] / after[1]).max(after[1] / after[0]);
+    let kept = after[0] > MIN_SIDE
+        && after[1] > MIN_SIDE
+        && after[0] * after[1] > MIN_AREA_LEFT * area_before
+        && aspect < MAX_ASPECT;
+    kept.then(|| Object { class: object.class, bbox: share(corners, side) })
+}
+
+/// The upright rectangle around the transformed box.
+fn bounds([left, top, right, bottom]: [f64; 4], affine: &Affine) -> [f64; 4] {
+    let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    [(left, top), (right, top), (right, bottom), (left, bottom)]
+        .map(|(x, y)| affine.map(x, y))
+        .into_iter()
+        .fold(start, |b, (x, y)| [b[0].min(x), b[1].min(y), b[2].max(x), b[3].max(y)])
+}
+
+fn size(corners: [f64; 4]) -> [f64; 2] {
+    [corners[2] - corners[0], corners[3] - corners[1]]
+}
+
+fn share([left, top, right, bottom]: [f64; 4], side: f64) -> [f32; 4] {
+    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top]
+        .map(|v| (v / side) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(corners: [f64; 4]) -> bool {
+        let affine = Affine::centred([200, 200], 200);
+        !transform(&[Placed { class: 0, corners }], &affine).is_empty()
+    }
+
+    #[test]
+    fn slivers_and_remnants_are_dropped() {
+        assert!(kept([10.0, 10.0, 13.0, 13.0]));
+        assert!(!kept([10.0, 10.0, 12.0, 50.0]), "2 px wide");
+        assert!(kept([-80.0, 10.0, 20.0, 50.0]), "a fifth is left");
+        assert!(!kept([-95.0, 10.0, 5.0, 50.0]), "a twentieth is left");
+        assert!(!kept([210.0, 10.0, 250.0, 50.0]), "outside");
+    }
+
+    #[test]
+    fn boxes_are_clipped_and_normalised() {
+        let affine = Affine::centred([200, 200], 100);
+        let placed = Placed { class: 4, corners: [40.0, 60.0, 90.0, 80.0] };
+        let object = Object { class: 4, bbox: [0.2, 0.2, 0.4, 0.2] };
+        assert_eq!(transform(&[placed], &affine), [object]);
+    }
+}

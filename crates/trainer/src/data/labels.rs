@@ -1,0 +1,266 @@
+//! Parsing a YOLO label file: one object per line, `class cx cy w h`, or a polygon
+//! `class x1 y1 x2 y2 ...` that becomes its bounding box; numbers are shares of the picture's
+//! width and height. What is wrong with a line is a [`Problem`], whose module has the rules.
+
+use std::collections::HashSet;
+
+use super::problem::{Code, Problem};
+
+/// How far a number may lie outside 0 to 1 and still be taken for a rounding error.
+const TOLERANCE: f64 = 0.01;
+
+/// One labelled object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Object {
+    pub class: u32,
+    /// Centre x, centre y, width, height as shares of the picture, inside it.
+    pub bbox: [f32; 4],
+}
+
+/// What a label file says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labels {
+    pub objects: Vec<Object>,
+    pub problems: Vec<Problem>,
+    /// False when the file as a whole means nothing, so that its picture should not be used.
+    pub usable: bool,
+}
+
+/// Parses the content of label file `file`; valid classes are below `classes`.
+pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return not_utf8(file);
+    };
+    let mut labels = Labels { usable: true, ..Labels::default() };
+    let mut seen = HashSet::new();
+    for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let mut report = |(code, message): Finding| {
+            labels.problems.push(Problem {
+                code,
+                file: file.to_owned(),
+                line: Some(i as u64 + 1),
+                message,
+            });
+        };
+        match parse_line(line, classes) {
+            Ok(None) => {}
+            Ok(Some((object, _))) if !seen.insert(key(&object)) => {
+                report((Code::Duplicate, "the line repeats an earlier one; one is kept".into()));
+            }
+            Ok(Some((object, clipped))) => {
+                labels.objects.push(object);
+                clipped.into_iter().for_each(report);
+            }
+            Err(finding) => report(finding),
+        }
+    }
+    labels
+}
+
+/// A code, and the message that says what was found and what became of it.
+type Finding = (Code, String);
+
+fn not_utf8(file: &str) -> Labels {
+    let problem = Problem {
+        code: Code::LabelNotUtf8,
+        file: file.to_owned(),
+        line: None,
+        message: "the label file is not UTF-8 text; its picture is left out".into(),
+    };
+    Labels { problems: vec![problem], ..Labels::default() }
+}
+
+/// Identity of an object, for finding repetitions.
+fn key(object: &Object) -> (u32, [u32; 4]) {
+    (object.class, object.bbox.map(f32::to_bits))
+}
+
+/// The object of a line, none for a blank one; with a finding when it had to be clipped.
+fn parse_line(line: &str, classes: u32) -> Result<Option<(Object, Option<Finding>)>, Finding> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let numbers = fields.iter().map(|field| number(field)).collect::<Result<Vec<f64>, _>>()?;
+    let corners = match numbers.len() {
+        5 => corners_of_box(&numbers[1..]),
+        n if n >= 7 && n % 2 == 1 => corners_of_polygon(&numbers[1..]),
+        n => return Err((Code::FieldCount, field_count(n))),
+    };
+    let class = class(numbers[0], classes)?;
+    if let Some(bad) = numbers[1..].iter().find(|v| !within_tolerance(**v)) {
+        let message = format!("{bad} is not between 0 and 1; the line is dropped");
+        return Err((Code::OutsidePicture, message));
+    }
+    let inside = corners.map(|v| v.clamp(0.0, 1.0));
+    let bbox = centre_and_size(inside);
+    if !(bbox[2] > 0.0 && bbox[3] > 0.0) {
+        let message =
+            format!("the box is {} wide and {} high; the line is dropped", bbox[2], bbox[3]);
+        return Err((Code::ZeroSize, message));
+    }
+    let overshoots = !corners.into_iter().all(within_tolerance);
+    let clipped = overshoots.then(|| {
+        (Code::BoxClipped, "the box reaches beyond the picture; it is clipped".to_owned())
+    });
+    Ok(Some((Object { class, bbox }, clipped)))
+}
+
+fn number(field: &str) -> Result<f64, Finding> {
+    let value: f64 = field.parse().map_err(|_| {
+        let shown: String = field.chars().take(40).collect();
+        (Code::NotANumber, format!("`{shown}` is not a number; the line is dropped"))
+    })?;
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err((Code::NotFinite, format!("`{field}` is not a finite number; the line is dropped")))
+}
+
+fn field_count(n: usize) -> String {
+    format!(
+        "{n} fields are neither a box (class cx cy w h) nor a polygon (class and at least three \
+         points); the line is dropped"
+    )
+}
+
+fn class(value: f64, classes: u32) -> Result<u32, Finding> {
+    if value < 0.0 || value.fract() != 0.0 {
+        let message = format!("class {value} is not a class index; the line is dropped");
+        return Err((Code::ClassNotInteger, message));
+    }
+    if value >= f64::from(classes) {
+        let message = format!(
+            "class {value} is not below the number of classes, {classes}; the line is dropped"
+        );
+        return Err((Code::ClassOutOfRange, message));
+    }
+    Ok(value as u32)
+}
+
+fn within_tolerance(value: f64) -> bool {
+    (-TOLERANCE..=1.0 + TOLERANCE).contains(&value)
+}
+
+/// Left, top, right, bottom.
+fn corners_of_box(cxcywh: &[f64]) -> [f64; 4] {
+    let (half_w, half_h) = (cxcywh[2] / 2.0, cxcywh[3] / 2.0);
+    [cxcywh[0] - half_w, cxcywh[1] - half_h, cxcywh[0] + half_w, cxcywh[1] + half_h]
+}
+
+fn corners_of_polygon(points: &[f64]) -> [f64; 4] {
+    let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    points
+        .chunks_exact(2)
+        .fold(start, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
+}
+
+fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
+    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top].map(|v| v as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn codes(text: &str) -> Vec<(Code, Option<u64>)> {
+        parse("f.txt", text.as_bytes(), 3).problems.iter().map(|p| (p.code, p.line)).collect()
+    }
+
+    fn boxes(text: &str) -> Vec<(u32, [f32; 4])> {
+        parse("f.txt", text.as_bytes(), 3).objects.iter().map(|o| (o.class, o.bbox)).collect()
+    }
+
+    #[test]
+    fn every_bad_line_has_its_code_and_line_and_the_good_ones_stay() {
+        let cases = [
+            ("1 0.5 0.5 0.2", Code::FieldCount),
+            ("1 0.5 0.5 0.2 0.2 0.9", Code::FieldCount),
+            ("1 0.5 0.5 0.2 0.2 0.9 0.1 0.1", Code::FieldCount),
+            ("RBC 0.5 0.5 0.2 0.2", Code::NotANumber),
+            ("1 0.5 0,5 0.2 0.2", Code::NotANumber),
+            ("1 NaN 0.5 0.2 0.2", Code::NotFinite),
+            ("1 0.5 0.5 inf 0.2", Code::NotFinite),
+            ("1.5 0.5 0.5 0.2 0.2", Code::ClassNotInteger),
+            ("-1 0.5 0.5 0.2 0.2", Code::ClassNotInteger),
+            ("3 0.5 0.5 0.2 0.2", Code::ClassOutOfRange),
+            ("99999999999 0.5 0.5 0.2 0.2", Code::ClassOutOfRange),
+            ("1 1.02 0.5 0.2 0.2", Code::OutsidePicture),
+            ("1 -0.02 0.5 0.2 0.2", Code::OutsidePicture),
+            ("1 320 240 20 20", Code::OutsidePicture),
+            ("1 0.5 0.5 0 0.2", Code::ZeroSize),
+            ("1 0.5 0.5 0.2 0", Code::ZeroSize),
+            ("1 0.5 0.5 -0.005 0.2", Code::ZeroSize),
+            ("1 0.1 0.2 0.3 0.2 0.4 0.2", Code::ZeroSize),
+        ];
+        for (line, code) in cases {
+            let text = format!("0 0.5 0.5 0.1 0.1\n{line}\n2 0.5 0.5 0.1 0.1\n");
+            assert_eq!(codes(&text), [(code, Some(2))], "{line}");
+            assert_eq!(boxes(&text).iter().map(|b| b.0).collect::<Vec<_>>(), [0, 2], "{line}");
+        }
+    }
+
+    #[test]
+    fn small_overshoots_are_clipped_in_silence_and_large_ones_reported() {
+        assert_eq!(codes("0 0.9 0.5 0.21 0.2"), []);
+        let [(_, bbox)] = boxes("0 0.9 0.5 0.21 0.2")[..] else { panic!("one box") };
+        assert!((bbox[0] + bbox[2] / 2.0 - 1.0).abs() < 1e-6, "{bbox:?}");
+        assert_eq!(codes("0 1.005 0.5 0.2 0.2"), [(Code::BoxClipped, Some(1))]);
+        assert_eq!(boxes("0 1.0 0.5 0.2 0.2"), [(0, [0.95, 0.5, 0.1, 0.2])]);
+    }
+
+    #[test]
+    fn a_repeated_line_is_kept_once() {
+        assert_eq!(
+            codes("0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n1 .5 .5 .1 .1\n0 0.5 0.50 0.1 0.1"),
+            [(Code::Duplicate, Some(2)), (Code::Duplicate, Some(4))]
+        );
+        assert_eq!(boxes("0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n1 .5 .5 .1 .1").len(), 2);
+    }
+
+    #[test]
+    fn a_polygon_becomes_its_bounding_box() {
+        assert_eq!(boxes("1 0.25 0.5 0.75 0.25 0.5 0.75"), [(1, [0.5, 0.5, 0.5, 0.5])]);
+    }
+
+    #[test]
+    fn harmless_variations_are_no_problem() {
+        for text in
+            ["", "\n\n", "\u{feff}0 .5 .5 .1 .1", "0 .5 .5 .1 .1 \r\n\r\n", "1.0\t.5 .5 .1 .1"]
+        {
+            let labels = parse("f.txt", text.as_bytes(), 3);
+            assert_eq!(labels.problems, [], "{text:?}");
+            assert!(labels.usable);
+        }
+        assert_eq!(boxes("\u{feff}0 .5 .5 .1 .1\r\n  2 .5 .5 .1 .1  \r\n").len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_not_text_is_one_problem() {
+        let labels = parse("f.txt", b"\xff\xfe0\0 \0", 3);
+        assert!(!labels.usable);
+        assert_eq!(labels.problems.len(), 1);
+        assert_eq!((labels.problems[0].code, labels.problems[0].line), (Code::LabelNotUtf8, None));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_on_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            parse("f.txt", &bytes, 3);
+        }
+
+        #[test]
+        fn what_is_kept_lies_inside_the_picture(text in "([-0-9.eEinfNa \n]|0\\.[0-9]){0,200}") {
+            for object in parse("f.txt", text.as_bytes(), 3).objects {
+                let [cx, cy, w, h] = object.bbox;
+                prop_assert!(object.class < 3);
+                prop_assert!(w > 0.0 && h > 0.0);
+                for edge in [cx - w / 2.0, cx + w / 2.0, cy - h / 2.0, cy + h / 2.0] {
+                    prop_assert!((-1e-6..=1.000_001).contains(&edge), "{edge}");
+                }
+            }
+        }
+    }
+}

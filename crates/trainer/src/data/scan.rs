@@ -1,0 +1,227 @@
+//! One split of a manifest: every file is read once and checked against its digest, every picture
+//! decoded, every label parsed. The manifest, not the folder, says what there is.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ybox_spec::Digest;
+use ybox_spec::dataset::{is_image, label_path};
+use ybox_spec::manifest::{Entry, Manifest};
+
+use super::cache::PictureCache;
+use super::decode::{DecodeError, decode};
+use super::labels::{self, Labels};
+use super::ordered::Ordered;
+use super::resize::resize_to_fit;
+use super::{Code, DataError, Object, Picture, Problem};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ScanOptions {
+    /// Number of classes.
+    pub classes: u32,
+    /// Pictures are kept with this longer side.
+    pub imgsz: u32,
+    /// Threads.
+    pub workers: usize,
+    /// Budget of kept pictures in bytes; see [`super::cache`].
+    pub cache_bytes: u64,
+}
+
+/// A usable picture and its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Relative to the data set's root.
+    pub path: String,
+    /// Size of the upright original in pixels; 0 where nothing was decoded yet ([`sources`]).
+    pub width: u32,
+    pub height: u32,
+    pub objects: Vec<Object>,
+    sha256: Digest,
+}
+
+/// The usable pictures of a split, in manifest order.
+pub struct Split {
+    pub samples: Vec<Sample>,
+    pub problems: Vec<Problem>,
+    root: PathBuf,
+    imgsz: u32,
+    cache: PictureCache,
+}
+
+impl Split {
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// Longer side of the pictures that [`Split::picture`] gives.
+    pub fn imgsz(&self) -> u32 {
+        self.imgsz
+    }
+
+    /// Labelled objects in all pictures.
+    pub fn objects(&self) -> usize {
+        self.samples.iter().map(|s| s.objects.len()).sum()
+    }
+
+    /// Sample `index`, scaled so that its longer side is `imgsz`.
+    pub fn picture(&self, index: usize) -> Result<Arc<Picture>, DataError> {
+        if let Some(kept) = self.cache.get(index) {
+            return Ok(kept);
+        }
+        Ok(Arc::new(resize_to_fit(self.original(index)?, self.imgsz)))
+    }
+
+    /// Sample `index` in its own size, decoded afresh.
+    pub fn original(&self, index: usize) -> Result<Picture, DataError> {
+        let sample = &self.samples[index];
+        let bytes = read_checked(&self.root, &sample.path, sample.sha256)?;
+        decode(&bytes)
+            .map_err(|source| DataError::Decode { path: self.root.join(&sample.path), source })
+    }
+}
+
+/// Reads split `split` of the data set at `root`. `progress` hears how many of how many pictures
+/// are done. Fails on files that can't be read or have changed, and when no picture is usable.
+pub fn scan(
+    manifest: &Manifest,
+    root: &Path,
+    split: &str,
+    options: &ScanOptions,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Split, DataError> {
+    let found = scan_all(pairs(manifest, split), root, options)?;
+    let total = found.len() as u64;
+    let mut result = Split {
+        samples: Vec::with_capacity(found.len()),
+        problems: Vec::new(),
+        root: root.to_owned(),
+        imgsz: options.imgsz,
+        cache: PictureCache::new(options.cache_bytes),
+    };
+    for (done, scanned) in (1..).zip(found) {
+        let scanned = scanned?;
+        result.problems.extend(scanned.problems);
+        if let Some((sample, picture)) = scanned.usable {
+            result.samples.push(sample);
+            result.cache.push(picture);
+        }
+        progress(done, total);
+    }
+    if result.is_empty() {
+        return Err(DataError::Empty { split: split.into(), problems: result.problems });
+    }
+    Ok(result)
+}
+
+/// Lists the pictures of `split` without reading them or any labels: for prediction.
+pub fn sources(
+    manifest: &Manifest,
+    root: &Path,
+    split: &str,
+    imgsz: u32,
+) -> Result<Split, DataError> {
+    let samples: Vec<_> = pairs(manifest, split)
+        .into_iter()
+        .map(|(image, _)| Sample {
+            path: image.path,
+            width: 0,
+            height: 0,
+            objects: Vec::new(),
+            sha256: image.sha256,
+        })
+        .collect();
+    if samples.is_empty() {
+        return Err(DataError::Empty { split: split.into(), problems: Vec::new() });
+    }
+    let (root, cache) = (root.to_owned(), PictureCache::new(0));
+    Ok(Split { samples, problems: Vec::new(), root, imgsz, cache })
+}
+
+/// Pictures of a split with their label files; none for a background picture.
+fn pairs(manifest: &Manifest, split: &str) -> Vec<(Entry, Option<Entry>)> {
+    let by_path: HashMap<_, _> = manifest.split(split).map(|e| (Path::new(&e.path), e)).collect();
+    manifest
+        .split(split)
+        .filter(|entry| is_image(Path::new(&entry.path)))
+        .map(|image| {
+            let label = by_path.get(label_path(Path::new(&image.path)).as_path());
+            (image.clone(), label.map(|&entry| entry.clone()))
+        })
+        .collect()
+}
+
+/// What became of one picture.
+struct Scanned {
+    usable: Option<(Sample, Picture)>,
+    problems: Vec<Problem>,
+}
+
+fn scan_all(
+    pairs: Vec<(Entry, Option<Entry>)>,
+    root: &Path,
+    options: &ScanOptions,
+) -> Result<Ordered<Scanned>, DataError> {
+    let (root, options) = (root.to_owned(), *options);
+    Ordered::start(pairs.len(), options.workers, 2 * options.workers, move |i| {
+        let (image, label) = &pairs[i];
+        scan_one(&root, image, label.as_ref(), &options)
+    })
+}
+
+fn scan_one(
+    root: &Path,
+    image: &Entry,
+    label: Option<&Entry>,
+    options: &ScanOptions,
+) -> Result<Scanned, DataError> {
+    let labels = match label {
+        Some(entry) => {
+            let bytes = read_checked(root, &entry.path, entry.sha256)?;
+            labels::parse(&entry.path, &bytes, options.classes)
+        }
+        None => Labels { usable: true, ..Labels::default() },
+    };
+    let mut problems = labels.problems;
+    let picture = match decode(&read_checked(root, &image.path, image.sha256)?) {
+        Ok(picture) => picture,
+        Err(error) => {
+            problems.insert(0, unreadable(&image.path, &error));
+            return Ok(Scanned { usable: None, problems });
+        }
+    };
+    let usable = labels.usable.then(|| {
+        let sample = Sample {
+            path: image.path.clone(),
+            width: picture.width(),
+            height: picture.height(),
+            objects: labels.objects,
+            sha256: image.sha256,
+        };
+        (sample, resize_to_fit(picture, options.imgsz))
+    });
+    Ok(Scanned { usable, problems })
+}
+
+fn unreadable(path: &str, error: &DecodeError) -> Problem {
+    Problem {
+        code: Code::PictureUnreadable,
+        file: path.to_owned(),
+        line: None,
+        message: format!("the picture cannot be decoded: {error}; it is left out"),
+    }
+}
+
+fn read_checked(root: &Path, path: &str, sha256: Digest) -> Result<Vec<u8>, DataError> {
+    let path = root.join(path);
+    let bytes = fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    if Digest::of(&bytes) != sha256 {
+        return Err(DataError::Changed { path });
+    }
+    Ok(bytes)
+}

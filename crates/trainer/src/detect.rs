@@ -1,0 +1,47 @@
+//! From one picture to its boxes: the one path that validation and prediction share, so that the
+//! same picture gets the same boxes, bit for bit, in both. Pictures go through the network one at
+//! a time: the bits of a batch would depend on its company.
+
+use tch::{Device, Tensor, no_grad};
+use ybox_spec::config;
+
+use crate::data::Prepared;
+use crate::eval::nms::{Detection, Labels, Nms, suppress};
+use crate::model::{Mode, STRIDES, Yolo12, decode};
+use crate::tensors;
+
+pub struct Detector<'a> {
+    pub model: &'a Yolo12,
+    pub nms: &'a config::Nms,
+    pub device: Device,
+}
+
+/// What the network says of a picture.
+pub struct Detected {
+    /// Corners in pixels of the original picture, best first.
+    pub detections: Vec<Detection>,
+    /// The raw maps, for a loss.
+    pub raw: [Tensor; 3],
+}
+
+impl Detector<'_> {
+    pub fn detect(&self, prepared: &Prepared) -> Detected {
+        no_grad(|| {
+            let raw = self.model.forward(&tensors::image(prepared, self.device), Mode::Eval);
+            let detections = self.boxes(&raw, prepared);
+            Detected { detections, raw }
+        })
+    }
+
+    fn boxes(&self, raw: &[Tensor; 3], prepared: &Prepared) -> Vec<Detection> {
+        let decoded = decode(raw, STRIDES).to_device(Device::Cpu);
+        let classes = self.model.spec().nc as usize;
+        let values = Vec::<f32>::try_from(decoded.flatten(0, -1)).expect("decoded boxes are f32");
+        let nms = Nms::new(self.nms, Labels::Every);
+        let mut detections = suppress(&values, classes, &nms);
+        for detection in &mut detections {
+            detection.bbox = prepared.placement.to_original(detection.bbox);
+        }
+        detections
+    }
+}

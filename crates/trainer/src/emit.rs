@@ -1,0 +1,60 @@
+//! Saying what happens: each event goes to standard output and, unless it is mere progress, to
+//! the log.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ybox_spec::events::{Event, EventLog, Progress};
+
+/// Progress within a phase is said at most this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+pub struct Emitter {
+    log: EventLog,
+    last_progress: Option<Instant>,
+}
+
+impl Emitter {
+    /// Starts the log at `path`.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self { log: EventLog::create(path)?, last_progress: None })
+    }
+
+    /// Says `event`. Training must not die of a full log disk or a reader that went away: the
+    /// record's check of the log is what notices a gap.
+    pub fn say(&mut self, event: Event) {
+        match self.log.append(event) {
+            Ok(line) => {
+                let mut out = io::stdout().lock();
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+            }
+            Err(error) => eprintln!("warning: cannot write to the event log: {error}"),
+        }
+    }
+
+    /// A note whose `code` is stable.
+    pub fn note(&mut self, code: &str, message: impl Into<String>) {
+        self.say(Event::Note {
+            code: code.to_owned(),
+            message: message.into(),
+            file: None,
+            line: None,
+        });
+    }
+
+    /// Says how far a phase has come, unless it did so a moment ago; the end of a phase is always
+    /// said.
+    pub fn progress(&mut self, progress: Progress) {
+        let due = self.last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
+        if due || progress.done == progress.total {
+            self.last_progress = Some(Instant::now());
+            self.say(Event::Progress(progress));
+        }
+    }
+
+    /// Brings the log to the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.log.sync()
+    }
+}

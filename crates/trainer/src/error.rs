@@ -1,0 +1,95 @@
+//! Why a task could not be done, and how that is said in an event.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ybox_spec::events::Event;
+use ybox_spec::manifest::ManifestError;
+
+use crate::data::DataError;
+use crate::draw::SaveError;
+use crate::eval::metrics::EvalError;
+use crate::model::{ModelError, SpecError, StateDictError};
+use crate::weights::WeightsFileError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrainerError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} is not a resolved config: {reason}", path.display())]
+    Config { path: PathBuf, reason: String },
+    #[error("{}: {source}", path.display())]
+    Manifest { path: PathBuf, source: ManifestError },
+    #[error("the config is for `{config}`")]
+    WrongTask { config: &'static str },
+    #[error("portable numerics need a CPU with AVX2, which this one has not")]
+    NotPortable,
+    #[error("the `{path}` attention path does not exist on {device}")]
+    AttentionPath { path: &'static str, device: &'static str },
+    #[error("no weights were given")]
+    NoWeights,
+    #[error("the loss of step {step} (epoch {epoch}) is not finite")]
+    NotFinite { epoch: u32, step: u64 },
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Picture(#[from] SaveError),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    StateDict(#[from] StateDictError),
+    #[error(transparent)]
+    Weights(#[from] WeightsFileError),
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
+    Torch(#[from] torch_ext::TorchError),
+}
+
+impl TrainerError {
+    pub fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    pub fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Write { path: path.to_owned(), source }
+    }
+
+    /// Stable, for machines.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read-failed",
+            Self::Write { .. } => "write-failed",
+            Self::Config { .. } | Self::WrongTask { .. } => "bad-config",
+            Self::Manifest { .. } => "bad-manifest",
+            Self::NotPortable => "no-avx2",
+            Self::AttentionPath { .. } => "no-such-attention-path",
+            Self::NoWeights => "no-weights",
+            Self::NotFinite { .. } => "loss-not-finite",
+            Self::Data(error) => error.code(),
+            Self::Picture(_) => "write-failed",
+            Self::Spec(_) | Self::Model(_) => "bad-config",
+            Self::StateDict(_) | Self::Weights(_) => "bad-weights",
+            Self::Eval(_) => "scoring-failed",
+            Self::Torch(_) => "libtorch-failed",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotPortable => "use numerics=fast: the bits then hold on this kind of CPU only",
+            Self::NotFinite { .. } => "a lower lr0 or a larger batch is what mends it most often",
+            Self::Data(error) => error.hint()?,
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+
+    pub fn to_event(&self) -> Event {
+        Event::Failed { code: self.code().into(), message: self.to_string(), hint: self.hint() }
+    }
+}

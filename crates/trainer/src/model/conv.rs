@@ -1,0 +1,124 @@
+//! Convolution, batch normalisation, SiLU: the unit that everything else is made of.
+
+use tch::{Tensor, no_grad};
+
+use super::Mode;
+use super::params::{ParameterKind, Scope};
+
+const NORM_EPS: f64 = 1e-3;
+const NORM_MOMENTUM: f64 = 0.03;
+
+/// Conv2d without bias and with padding k / 2, batch normalisation, SiLU.
+///
+/// `[N, c1, H, W]` -> `[N, c2, H / s, W / s]`
+#[derive(Debug)]
+pub(super) struct Conv {
+    weight: Tensor,
+    norm: BatchNorm,
+    stride: i64,
+    padding: i64,
+    groups: i64,
+    activated: bool,
+}
+
+impl Conv {
+    /// Stride 1, dense.
+    pub fn new(scope: &Scope, c1: i64, c2: i64, k: i64) -> Self {
+        Self::build(scope, [c1, c2], k, 1, 1)
+    }
+
+    /// 3x3 that halves the map.
+    pub fn halving(scope: &Scope, c1: i64, c2: i64, groups: i64) -> Self {
+        Self::build(scope, [c1, c2], 3, 2, groups)
+    }
+
+    /// One filter per channel, stride 1.
+    pub fn depthwise(scope: &Scope, c: i64, k: i64) -> Self {
+        Self::build(scope, [c, c], k, 1, c)
+    }
+
+    /// The same without its activation.
+    pub fn linear(self) -> Self {
+        Self { activated: false, ..self }
+    }
+
+    fn build(scope: &Scope, [c1, c2]: [i64; 2], k: i64, stride: i64, groups: i64) -> Self {
+        Self {
+            weight: scope.at("conv").conv_weight(&[c2, c1 / groups, k, k]),
+            norm: BatchNorm::new(&scope.at("bn"), c2),
+            stride,
+            padding: k / 2,
+            groups,
+            activated: true,
+        }
+    }
+
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let x = x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], self.groups);
+        let x = self.norm.forward(&x, mode);
+        if self.activated { x.silu() } else { x }
+    }
+}
+
+/// Batch normalisation per channel: `[N, C, H, W]` -> the same.
+#[derive(Debug)]
+struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: Tensor,
+}
+
+impl BatchNorm {
+    fn new(scope: &Scope, c: i64) -> Self {
+        Self {
+            weight: scope.trained("weight", &[c], ParameterKind::Norm, 1.0),
+            bias: scope.trained("bias", &[c], ParameterKind::Bias, 0.0),
+            running_mean: scope.running("running_mean", &[c], 0.0),
+            running_var: scope.running("running_var", &[c], 1.0),
+            batches: scope.count("num_batches_tracked"),
+        }
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let train = mode == Mode::Train;
+        if train {
+            let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+        }
+        x.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            NORM_MOMENTUM,
+            NORM_EPS,
+            true,
+        )
+    }
+}
+
+/// Conv2d 1x1 with bias, neither normalised nor activated: the last layer of a head.
+///
+/// `[N, c1, H, W]` -> `[N, c2, H, W]`
+#[derive(Debug)]
+pub(super) struct BiasedConv {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl BiasedConv {
+    /// `bias` is the value that every bias starts from.
+    pub fn new(scope: &Scope, c1: i64, c2: i64, bias: f64) -> Self {
+        Self {
+            weight: scope.conv_weight(&[c2, c1, 1, 1]),
+            bias: scope.trained("bias", &[c2], ParameterKind::Bias, bias),
+        }
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
+    }
+}

@@ -1,0 +1,185 @@
+//! The head: per level, box logits and class logits for each cell, and their decoding to boxes.
+//! Choosing among overlapping boxes is left to others.
+
+use tch::{Device, Kind, Tensor};
+
+use super::Mode;
+use super::conv::{BiasedConv, Conv};
+use super::params::Scope;
+
+/// Input pixels per cell on the three levels.
+pub const STRIDES: [i64; 3] = [8, 16, 32];
+/// Bins of the distribution over a side's distance (Li et al., "Generalized Focal Loss", 2020).
+pub const DFL_BINS: i64 = 16;
+/// Leading channels of a raw map: four sides (left, top, right, bottom) of [`DFL_BINS`] logits.
+pub const BOX_CHANNELS: i64 = 4 * DFL_BINS;
+
+/// Sides of training images that the class biases assume.
+const PRIOR_IMAGE: f64 = 640.0;
+/// Objects per image that they assume.
+const PRIOR_OBJECTS: f64 = 5.0;
+
+/// The decoupled head on three levels.
+///
+/// `[N, c_i, H_i, W_i]` -> `[N, BOX_CHANNELS + nc, H_i, W_i]` for each level i.
+#[derive(Debug)]
+pub(super) struct Detect {
+    levels: [Level; 3],
+}
+
+#[derive(Debug)]
+struct Level {
+    boxes: BoxBranch,
+    classes: ClassBranch,
+}
+
+#[derive(Debug)]
+struct BoxBranch(Conv, Conv, BiasedConv);
+
+#[derive(Debug)]
+struct ClassBranch([(Conv, Conv); 2], BiasedConv);
+
+impl Detect {
+    /// `channels` are those of the three levels.
+    pub fn new(scope: &Scope, channels: [i64; 3], nc: i64) -> Self {
+        let box_width = (channels[0] / 4).max(BOX_CHANNELS).max(16);
+        let class_width = channels[0].max(nc.min(100));
+        // The order of registration is the published one: all boxes, all classes, the bins.
+        let boxes =
+            [0, 1, 2].map(|i| BoxBranch::new(&scope.at("cv2").at(i), channels[i], box_width));
+        let classes = [0, 1, 2].map(|i| {
+            let bias = class_bias(nc, STRIDES[i]);
+            ClassBranch::new(&scope.at("cv3").at(i), channels[i], class_width, nc, bias)
+        });
+        // Published state dicts hold the bins' values; decoding needs no tensor for them.
+        let _ = scope.at("dfl").at("conv").bins(DFL_BINS);
+        let [b0, b1, b2] = boxes;
+        let [c0, c1, c2] = classes;
+        let levels = [(b0, c0), (b1, c1), (b2, c2)];
+        Self { levels: levels.map(|(boxes, classes)| Level { boxes, classes }) }
+    }
+
+    pub fn forward(&self, features: [&Tensor; 3], mode: Mode) -> [Tensor; 3] {
+        [0, 1, 2].map(|i| self.levels[i].forward(features[i], mode))
+    }
+}
+
+/// The logit of the chance that a cell holds an object of one class.
+fn class_bias(nc: i64, stride: i64) -> f64 {
+    let cells = (PRIOR_IMAGE / stride as f64).powi(2);
+    libm::log(PRIOR_OBJECTS / nc as f64 / cells)
+}
+
+impl Level {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let boxes = self.boxes.forward(x, mode);
+        let classes = self.classes.forward(x, mode);
+        Tensor::cat(&[boxes, classes], 1)
+    }
+}
+
+impl BoxBranch {
+    fn new(scope: &Scope, c: i64, width: i64) -> Self {
+        Self(
+            Conv::new(&scope.at(0), c, width, 3),
+            Conv::new(&scope.at(1), width, width, 3),
+            BiasedConv::new(&scope.at(2), width, BOX_CHANNELS, 1.0),
+        )
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        self.2.forward(&self.1.forward(&self.0.forward(x, mode), mode))
+    }
+}
+
+impl ClassBranch {
+    fn new(scope: &Scope, c: i64, width: i64, nc: i64, bias: f64) -> Self {
+        let separable =
+            |at: Scope, c| (Conv::depthwise(&at.at(0), c, 3), Conv::new(&at.at(1), c, width, 1));
+        let convs = [separable(scope.at(0), c), separable(scope.at(1), width)];
+        Self(convs, BiasedConv::new(&scope.at(2), width, nc, bias))
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let deep = self.0.iter().fold(x.shallow_clone(), |x, (depthwise, pointwise)| {
+            pointwise.forward(&depthwise.forward(&x, mode), mode)
+        });
+        self.1.forward(&deep)
+    }
+}
+
+/// Boxes and scores of raw maps: `[N, 4 + nc, A]` in fp32. Rows are centre x, centre y, width and
+/// height in input pixels, then the classes' probabilities; anchors are ordered by level and
+/// within a level row by row.
+pub fn decode(raw: &[Tensor; 3], strides: [i64; 3]) -> Tensor {
+    let flat: Vec<Tensor> = raw.iter().map(|map| map.flatten(2, 3).to_kind(Kind::Float)).collect();
+    let flat = Tensor::cat(&flat, 2);
+    let classes = flat.size()[1] - BOX_CHANNELS;
+    let (anchors, pixels) = anchor_points(raw, strides);
+    let distances = expected_distances(&flat.narrow(1, 0, BOX_CHANNELS));
+    let sides = distances.chunk(2, 1);
+    let (near, far) = (&anchors - &sides[0], &anchors + &sides[1]);
+    let boxes = Tensor::cat(&[(&near + &far) / 2, &far - &near], 1) * pixels;
+    Tensor::cat(&[boxes, flat.narrow(1, BOX_CHANNELS, classes).sigmoid()], 1)
+}
+
+/// Expectation of each side's distribution: `[N, BOX_CHANNELS, A]` -> `[N, 4, A]` in cells.
+fn expected_distances(logits: &Tensor) -> Tensor {
+    let (n, _, anchors) = logits.size3().expect("batch, channels, anchors");
+    let chances = logits.view([n, 4, DFL_BINS, anchors]).softmax(2, Kind::Float);
+    let bins = Tensor::arange(DFL_BINS, (Kind::Float, logits.device())).view([1, 1, -1, 1]);
+    (chances * bins).sum_dim_intlist([2i64].as_slice(), false, Kind::Float)
+}
+
+/// The centres of all cells of `raw`'s maps: x and y in cells, `[2, A]`, and input pixels per
+/// cell, `[A]`; in the order of [`decode`].
+pub fn anchor_points(raw: &[Tensor; 3], strides: [i64; 3]) -> (Tensor, Tensor) {
+    let device = raw[0].device();
+    let per_level: Vec<(Tensor, Tensor)> = raw
+        .iter()
+        .zip(strides)
+        .map(|(map, stride)| {
+            let points = cell_centres(map.size()[2], map.size()[3], device);
+            let pixels = points.get(0).full_like(stride as f64);
+            (points, pixels)
+        })
+        .collect();
+    let (points, pixels): (Vec<Tensor>, Vec<Tensor>) = per_level.into_iter().unzip();
+    (Tensor::cat(&points, 1), Tensor::cat(&pixels, 0))
+}
+
+/// x and y of a map's cells, row by row: `[2, height * width]`.
+fn cell_centres(height: i64, width: i64, device: Device) -> Tensor {
+    let centres = |n| Tensor::arange(n, (Kind::Float, device)) + 0.5;
+    let x = centres(width).view([1, -1]).expand([height, width], false);
+    let y = centres(height).view([-1, 1]).expand([height, width], false);
+    Tensor::stack(&[x, y], 0).flatten(1, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_a_box_around_its_cell() {
+        let map =
+            |side| Tensor::full([1, BOX_CHANNELS + 2, side, side], -100.0, tch::kind::FLOAT_CPU);
+        let raw = [map(4), map(2), map(1)];
+        // On the middle level, row 1, column 0: left 0, top 1, right 2, bottom 3 cells; class 1.
+        for (side, bin) in [0, 1, 2, 3].into_iter().enumerate() {
+            let channel = side as i64 * DFL_BINS + bin;
+            let _ = raw[1].get(0).get(channel).get(1).get(0).fill_(100.0);
+        }
+        let _ = raw[1].get(0).get(BOX_CHANNELS + 1).get(1).get(0).fill_(0.0);
+        let decoded = decode(&raw, STRIDES);
+        assert_eq!(decoded.size(), [1, 6, 16 + 4 + 1]);
+        let found: Vec<f32> = decoded.get(0).select(1, 16 + 2).try_into().unwrap();
+        // Centre (0.5, 1.5) in cells of 16 pixels; x from 0.5 to 2.5, y from 0.5 to 4.5.
+        assert_eq!(found, [1.5 * 16.0, 2.5 * 16.0, 2.0 * 16.0, 4.0 * 16.0, 0.0, 0.5]);
+    }
+
+    #[test]
+    fn class_bias_is_the_published_prior() {
+        assert!((class_bias(80, 8) - (5.0f64 / 80.0 / 6400.0).ln()).abs() < 1e-12);
+    }
+}

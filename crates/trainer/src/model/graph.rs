@@ -1,0 +1,117 @@
+//! How the blocks are joined: 0-8 the backbone (P1 to P5), 9-20 the neck, whose layers 14, 17 and
+//! 20 feed the head.
+
+use tch::Tensor;
+use ybox_spec::config::AttentionPath;
+
+use super::Mode;
+use super::attention::{A2C2f, Attention};
+use super::bottleneck::{C3k2, C3k2Shape};
+use super::conv::Conv;
+use super::params::Registry;
+use super::spec::ModelSpec;
+
+/// The layers whose outputs the head reads.
+pub(super) const HEAD_INPUTS: [usize; 3] = [14, 17, 20];
+/// The layers whose outputs are read again later.
+const KEPT: [usize; 7] = [4, 6, 8, 11, 14, 17, 20];
+
+/// A layer works on the output of the one before.
+#[derive(Debug)]
+pub(super) enum Layer {
+    Conv(Conv),
+    C3k2(C3k2),
+    A2C2f(A2C2f),
+    /// Nearest neighbour, to twice the height and width.
+    Upsample,
+    /// Along the channels, with the output of an earlier layer.
+    Concat(usize),
+}
+
+/// Layers 0 to 20.
+#[rustfmt::skip]
+pub(super) fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Layer> {
+    let [c1, c2, c3, c4, c5] = spec.scale.channels();
+    let [g2, g3] = spec.graph.stem_groups();
+    let deep = spec.scale.backbone_c3k();
+    let n = spec.scale.depth();
+
+    let scope = |i: usize| registry.scope(format_args!("model.{i}"));
+    let halving = |i, from, to, groups| Layer::Conv(Conv::halving(&scope(i), from, to, groups));
+    let c3k2 = |i, c1, c2, c, c3k| {
+        Layer::C3k2(C3k2::new(&scope(i), C3k2Shape { c1, c2, c, n, c3k }))
+    };
+    let attending = |i, c, area| {
+        let (mlp_ratio, residual) = (spec.mlp_ratio(), spec.scale.is_large());
+        let kind = Attention { graph: spec.graph, area, mlp_ratio, residual, path };
+        Layer::A2C2f(A2C2f::new(&scope(i), c, c, 2 * n, Some(kind)))
+    };
+    let joining = |i, from, to| Layer::A2C2f(A2C2f::new(&scope(i), from, to, n, None));
+
+    vec![
+        halving(0, 3, c1, 1),
+        halving(1, c1, c2, g2),
+        c3k2(2, c2, c3, c3 / 4, deep),
+        halving(3, c3, c3, g3),
+        c3k2(4, c3, c4, c4 / 4, deep),
+        halving(5, c4, c4, 1),
+        attending(6, c4, 4),
+        halving(7, c4, c5, 1),
+        attending(8, c5, 1),
+
+        Layer::Upsample,
+        Layer::Concat(6),
+        joining(11, c5 + c4, c4),
+
+        Layer::Upsample,
+        Layer::Concat(4),
+        joining(14, c4 + c4, c3),
+
+        halving(15, c3, c3, 1),
+        Layer::Concat(11),
+        joining(17, c3 + c4, c4),
+
+        halving(18, c4, c4, 1),
+        Layer::Concat(8),
+        c3k2(20, c4 + c5, c5, c5 / 2, true),
+    ]
+}
+
+impl Layer {
+    fn forward(&self, x: &Tensor, kept: &[Option<Tensor>], mode: Mode) -> Tensor {
+        match self {
+            Self::Conv(m) => m.forward(x, mode),
+            Self::C3k2(m) => m.forward(x, mode),
+            Self::A2C2f(m) => m.forward(x, mode),
+            Self::Upsample => upsample(x),
+            Self::Concat(from) => {
+                let earlier = kept[*from].as_ref().expect("KEPT names every layer joined later");
+                Tensor::cat(&[x, earlier], 1)
+            }
+        }
+    }
+}
+
+/// `[N, C, H, W]` -> `[N, C, 2 H, 2 W]`
+fn upsample(x: &Tensor) -> Tensor {
+    let (_, _, height, width) = x.size4().expect("a map has four dimensions");
+    x.upsample_nearest2d([2 * height, 2 * width], None, None)
+}
+
+/// Runs the layers in turn on `images`, calls `see` with each output, and returns those that the
+/// head reads.
+pub(super) fn run(
+    layers: &[Layer],
+    images: &Tensor,
+    mode: Mode,
+    mut see: impl FnMut(usize, &Tensor),
+) -> [Tensor; 3] {
+    let mut x = images.shallow_clone();
+    let mut kept: Vec<Option<Tensor>> = Vec::with_capacity(layers.len());
+    for (i, layer) in layers.iter().enumerate() {
+        x = layer.forward(&x, &kept, mode);
+        see(i, &x);
+        kept.push(KEPT.contains(&i).then(|| x.shallow_clone()));
+    }
+    HEAD_INPUTS.map(|i| kept[i].take().expect("KEPT names the head's inputs"))
+}

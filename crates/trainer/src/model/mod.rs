@@ -1,0 +1,32 @@
+//! YOLOv12 (Tian, Ye, Doermann: "YOLOv12: Attention-Centric Real-Time Object Detectors", 2025),
+//! both published graphs at all five scales.
+//!
+//! One file per building block, bottom up: `conv`, `bottleneck`, `attention`, `detect`; `graph`
+//! says how they are joined, `yolo12` is the assembled model. State-dict names and shapes equal
+//! the published ones. Losses, post-processing and training are left to others.
+//!
+//! Shapes are `[N, C, H, W]`: images, channels, rows, columns. `k` is a kernel's side, `s` a stride.
+
+mod attention;
+mod bottleneck;
+mod conv;
+mod detect;
+mod graph;
+mod init;
+mod params;
+mod spec;
+mod yolo12;
+
+pub use detect::{BOX_CHANNELS, DFL_BINS, STRIDES, anchor_points, decode};
+pub use params::{Buffer, Parameter, ParameterKind, StateDictError};
+pub use spec::{Graph, ModelSpec, Scale, SpecError};
+pub use yolo12::{ModelError, Yolo12};
+
+/// Which statistics batch normalisation uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Those of the batch, with which the running ones are updated.
+    Train,
+    /// The running ones.
+    Eval,
+}

@@ -1,0 +1,48 @@
+//! Pinning what decides the bits of the arithmetic, before libtorch does any.
+
+use tch::Device;
+use ybox_spec::config::{AttentionPath, Compute, Numerics};
+
+use crate::error::TrainerError;
+
+/// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
+/// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
+/// the L2 cache.
+const PORTABLE: [(&str, &str); 3] =
+    [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
+
+/// Applies `compute` to this process.
+///
+/// # Errors
+/// On a CPU that can't keep the promise, and on an attention path that the device does not have.
+pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
+    if compute.numerics == Numerics::Portable {
+        if !std::arch::is_x86_feature_detected!("avx2") {
+            return Err(TrainerError::NotPortable);
+        }
+        for (name, value) in PORTABLE {
+            // SAFETY: no other thread runs yet that could read the environment: this is called
+            // before the loader starts and before the first libtorch call.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+    tch::set_num_threads(compute.threads as i32);
+    tch::set_num_interop_threads(1);
+    torch_ext::set_deterministic(true)?;
+    choose_attention(compute.attention)
+}
+
+/// Allows exactly the kernels of `path`: another path is an error, never a fallback.
+fn choose_attention(path: AttentionPath) -> Result<(), TrainerError> {
+    match path {
+        AttentionPath::Flash | AttentionPath::Safe => Ok(()),
+        AttentionPath::Auto | AttentionPath::Efficient => {
+            Err(TrainerError::AttentionPath { path: path.name(), device: "the CPU" })
+        }
+    }
+}
+
+/// Where tensors live.
+pub fn device() -> Device {
+    Device::Cpu
+}

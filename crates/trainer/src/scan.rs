@@ -1,0 +1,49 @@
+//! Reading a split at the start of a task: progress while it lasts, and every problem as a note.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ybox_spec::events::Progress;
+
+use crate::cli::Job;
+use crate::data::{self, ScanOptions, Split};
+use crate::error::TrainerError;
+use crate::memory::resident_bytes;
+
+/// Decoded pictures of one split stay in memory up to this many bytes.
+const CACHE_BYTES: u64 = 2 << 30;
+
+/// Scans `split` for a model of `classes` classes.
+pub fn scan(
+    job: &mut Job,
+    split: &str,
+    classes: usize,
+    imgsz: u32,
+) -> Result<Arc<Split>, TrainerError> {
+    let options = ScanOptions {
+        classes: classes as u32,
+        imgsz,
+        workers: job.workers,
+        cache_bytes: CACHE_BYTES,
+    };
+    let started = Instant::now();
+    let emit = &mut job.emit;
+    let scanned = data::scan(&job.manifest, &job.data, split, &options, |done, total| {
+        emit.progress(Progress {
+            phase: "scan".into(),
+            epoch: 0,
+            epochs: 0,
+            done,
+            total,
+            losses: None,
+            instances: 0,
+            imgsz,
+            memory: resident_bytes(),
+            images_per_second: done as f64 / started.elapsed().as_secs_f64(),
+        });
+    })?;
+    for problem in &scanned.problems {
+        job.emit.say(problem.into());
+    }
+    Ok(Arc::new(scanned))
+}

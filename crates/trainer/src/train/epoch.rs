@@ -1,0 +1,130 @@
+//! One epoch of steps.
+
+use std::time::Instant;
+
+use ybox_spec::chain::Step;
+use ybox_spec::events::{Losses, Progress};
+
+use super::outputs::Outputs;
+use super::session::{Pending, Session};
+use crate::cli::Job;
+use crate::data::Batch;
+use crate::error::TrainerError;
+use crate::memory::resident_bytes;
+use crate::model::Mode;
+use crate::optim::Rates;
+use crate::{numerics, tensors};
+
+/// What an epoch came to.
+pub struct Trained {
+    /// Means over the batches.
+    pub losses: Losses,
+    /// Objects in the last batch.
+    pub instances: u64,
+    pub images_per_second: f64,
+    /// In force at the last batch.
+    pub rates: Rates,
+}
+
+/// Sums over the batches of an epoch.
+#[derive(Default)]
+struct Sums {
+    batches: u64,
+    images: u64,
+    instances: u64,
+    losses: [f64; 3],
+}
+
+impl Session {
+    /// Trains epoch `epoch`, from 0; `None` when the user asked to stop.
+    pub fn train_epoch(
+        &mut self,
+        epoch: u32,
+        job: &mut Job,
+        outputs: &mut Outputs,
+    ) -> Result<Option<Trained>, TrainerError> {
+        let started = Instant::now();
+        let mut sums = Sums::default();
+        let mut rates = self.schedule.at(epoch, 0);
+        for batch in self.loader.epoch(epoch)? {
+            if job.stop.requested() {
+                return Ok(None);
+            }
+            let batch = batch?;
+            rates = self.schedule.at(epoch, sums.batches);
+            let items = self.accumulate(&batch, epoch, outputs)?;
+            if self.pending.batches >= rates.accumulate {
+                self.step(&rates, outputs)?;
+            }
+            sums.add(&batch, items);
+            job.emit.progress(self.progress(epoch, &sums, batch.size, started));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Some(Trained {
+            losses: sums.means(),
+            instances: sums.instances,
+            images_per_second: sums.images as f64 / seconds,
+            rates,
+        }))
+    }
+
+    /// Adds the gradients of `batch`; returns its loss components.
+    fn accumulate(
+        &mut self,
+        batch: &Batch,
+        epoch: u32,
+        outputs: &Outputs,
+    ) -> Result<[f32; 3], TrainerError> {
+        let device = numerics::device();
+        let objects = batch.targets.iter().map(|t| (t.image, t.class, t.bbox));
+        let raw = self.model.forward(&tensors::images(batch, device), Mode::Train);
+        let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
+        let total = loss.total.double_value(&[]) as f32;
+        if !total.is_finite() {
+            return Err(TrainerError::NotFinite { epoch: epoch + 1, step: outputs.steps() + 1 });
+        }
+        loss.total.backward();
+        self.pending.batches += 1;
+        self.pending.loss += total;
+        Ok(std::array::from_fn(|i| loss.items.double_value(&[i as i64]) as f32))
+    }
+
+    /// Moves the weights by the gradients that have been added up.
+    fn step(&mut self, rates: &Rates, outputs: &mut Outputs) -> Result<(), TrainerError> {
+        let norm = self.optimizer.clip_gradients(self.max_grad_norm);
+        self.optimizer.step(rates);
+        self.optimizer.zero_grad();
+        self.ema.update();
+        let Pending { loss, .. } = std::mem::take(&mut self.pending);
+        outputs.append_step(Step::new(loss, norm))
+    }
+
+    fn progress(&self, epoch: u32, sums: &Sums, imgsz: u32, started: Instant) -> Progress {
+        Progress {
+            phase: "train".into(),
+            epoch: epoch + 1,
+            epochs: self.epochs,
+            done: sums.batches,
+            total: self.loader.batches() as u64,
+            losses: Some(sums.means()),
+            instances: sums.instances,
+            imgsz,
+            memory: resident_bytes(),
+            images_per_second: sums.images as f64 / started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, batch: &Batch, items: [f32; 3]) {
+        self.batches += 1;
+        self.images += batch.indices.len() as u64;
+        self.instances = batch.targets.len() as u64;
+        self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
+    }
+
+    fn means(&self) -> Losses {
+        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / self.batches as f64);
+        Losses { box_loss, cls_loss, dfl_loss }
+    }
+}

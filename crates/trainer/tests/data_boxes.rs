@@ -1,0 +1,150 @@
+//! Boxes follow the pixels: a coloured rectangle is painted, the picture augmented, the rectangle
+//! found again and its extent compared with the box.
+#![allow(clippy::unwrap_used)]
+
+mod data_support;
+
+use data_support::{Drawn, OPTIONS};
+use ybox_spec::config::TrainConfig;
+use ytrain::data::{Augmentation, Object, Picture, ScanOptions};
+
+/// Classes 0, 1 and 2 are red, green and blue, on black.
+fn painted() -> Drawn {
+    (0..6).fold(Drawn::new(), |set, i| {
+        let (width, height): (u32, u32) = [(200, 150), (120, 160), (160, 160)][i % 3];
+        let mut picture = Picture::filled(width, height, [0; 3]);
+        let mut label = String::new();
+        for class in [i % 3, (i + 1) % 3] {
+            let left = 20 + 50 * (class as u32 % 2) + 4 * i as u32;
+            let (top, right, bottom) = (15 + 40 * class as u32, left + 30, 45 + 40 * class as u32);
+            paint(&mut picture, [left, top, right, bottom], class);
+            label += &line(class, [left, top, right, bottom], [width, height]);
+        }
+        set.picture(&format!("p{i}"), &picture, &label)
+    })
+}
+
+fn paint(picture: &mut Picture, [left, top, right, bottom]: [u32; 4], class: usize) {
+    let mut rgb = [0; 3];
+    rgb[class] = 255;
+    for y in top..bottom {
+        (left..right).for_each(|x| picture.set_pixel(x, y, rgb));
+    }
+}
+
+fn line(class: usize, corners: [u32; 4], [width, height]: [u32; 2]) -> String {
+    let [l, t, r, b] = corners.map(f64::from);
+    let (w, h) = (f64::from(width), f64::from(height));
+    format!("{class} {} {} {} {}\n", (l + r) / 2.0 / w, (t + b) / 2.0 / h, (r - l) / w, (b - t) / h)
+}
+
+/// The extent of a class's colour in planes `[3, side, side]`.
+fn extent(planes: &[u8], class: usize, side: usize) -> Option<[f32; 4]> {
+    let level = |c: usize, x: usize, y: usize| planes[c * side * side + y * side + x];
+    let shows =
+        |x, y| level(class, x, y) >= 128 && (0..3).all(|c| c == class || level(c, x, y) < 50);
+    let hits: Vec<_> =
+        (0..side * side).map(|i| (i % side, i / side)).filter(|&(x, y)| shows(x, y)).collect();
+    let xs = || hits.iter().map(|h| h.0 as f32);
+    let ys = || hits.iter().map(|h| h.1 as f32);
+    let bound = |values: &mut dyn Iterator<Item = f32>, more: bool| {
+        values.reduce(|a, b| if more { a.max(b) } else { a.min(b) })
+    };
+    Some([
+        bound(&mut xs(), false)?,
+        bound(&mut ys(), false)?,
+        bound(&mut xs(), true)? + 1.0,
+        bound(&mut ys(), true)? + 1.0,
+    ])
+}
+
+fn corners(object: &Object, side: f32) -> [f32; 4] {
+    let [cx, cy, w, h] = object.bbox.map(|v| v * side);
+    [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0]
+}
+
+/// Augments every sample in several epochs; returns how many boxes were compared.
+fn compare(config: &TrainConfig, tolerance: f32) -> usize {
+    let side = 160;
+    let split = painted().scan(&ScanOptions { imgsz: side, ..OPTIONS });
+    let config = TrainConfig { imgsz: side, epochs: 100, ..config.clone() };
+    let augmentation = Augmentation::from(&config);
+    let mut compared = 0;
+    for epoch in 0..12 {
+        for index in 0..split.len() {
+            let sample = augmentation.apply(&split, index, epoch).unwrap();
+            for object in &sample.objects {
+                let alike = sample.objects.iter().filter(|o| o.class == object.class).count();
+                let found = extent(&sample.planes, object.class as usize, side as usize);
+                // In a mosaic a colour may come twice, also as a remnant without a box.
+                if alike > 1 || (config.mosaic > 0.0 && !once(&config, found, object)) {
+                    continue;
+                }
+                let expected = corners(object, side as f32);
+                let found =
+                    found.unwrap_or_else(|| panic!("{index} {epoch}: nothing of {object:?}"));
+                for (a, b) in found.into_iter().zip(expected) {
+                    assert!(
+                        (a - b).abs() <= tolerance,
+                        "sample {index}, epoch {epoch}: {found:?}, box {expected:?}"
+                    );
+                }
+                compared += 1;
+            }
+        }
+    }
+    compared
+}
+
+/// Whether what was found is one rectangle, not two far apart.
+fn once(config: &TrainConfig, found: Option<[f32; 4]>, object: &Object) -> bool {
+    let side = config.imgsz as f32;
+    found.is_some_and(|f| {
+        f[2] - f[0] < object.bbox[2] * side + 8.0 && f[3] - f[1] < object.bbox[3] * side + 8.0
+    })
+}
+
+fn still() -> TrainConfig {
+    TrainConfig {
+        hsv_h: 0.0,
+        hsv_s: 0.0,
+        hsv_v: 0.0,
+        translate: 0.0,
+        scale: 0.0,
+        fliplr: 0.0,
+        mosaic: 0.0,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn without_augmentation() {
+    assert!(compare(&still(), 0.8) > 100);
+}
+
+#[test]
+fn with_flips() {
+    assert!(compare(&TrainConfig { fliplr: 0.5, flipud: 0.5, ..still() }, 0.8) > 100);
+}
+
+#[test]
+fn with_translation_and_scale() {
+    assert!(compare(&TrainConfig { translate: 0.3, scale: 0.5, ..still() }, 1.0) > 80);
+}
+
+#[test]
+fn with_rotation_and_shear() {
+    // A rotated rectangle ends in a point, which is blended away over a pixel or so; where the
+    // frame cuts it, the box around it is larger than what shows.
+    assert!(compare(&TrainConfig { degrees: 10.0, shear: 5.0, ..still() }, 2.0) > 80);
+}
+
+#[test]
+fn with_mosaic() {
+    assert!(compare(&TrainConfig { mosaic: 1.0, scale: 0.3, ..still() }, 1.0) > 30);
+}
+
+#[test]
+fn with_colour_jitter_nothing_moves() {
+    assert!(compare(&TrainConfig { hsv_h: 0.01, hsv_s: 0.1, hsv_v: 0.1, ..still() }, 0.8) > 100);
+}

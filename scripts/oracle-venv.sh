@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes the Python environment whose pycocotools the trainer's metrics are tested against.
+# Does nothing where it is complete. The tests that need it skip where it is missing.
+set -eu
+
+cd "$(dirname "$0")/.."
+venv=target/oracle-venv
+numpy=2.2.6
+pycocotools=2.0.11
+
+complete() {
+    "$venv/bin/python" - "$numpy" "$pycocotools" 2>/dev/null <<'EOF'
+import sys
+from importlib.metadata import version
+sys.exit([version("numpy"), version("pycocotools")] != sys.argv[1:])
+EOF
+}
+
+if complete; then
+    echo "$venv is complete" >&2
+    exit 0
+fi
+python3 -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    "numpy==$numpy" "pycocotools==$pycocotools"
+complete
+echo "$venv is ready" >&2

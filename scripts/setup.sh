@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what building and running ybox needs on Debian and Ubuntu, and lays out the pinned
+# libtorch that the trainer is built against. Does only what is missing; says each thing it does.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The oldest Rust that the workspace builds with (Cargo.toml's rust-version).
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+say() { echo "setup: $*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install PACKAGE...: with apt, refreshing its lists once.
+install() {
+  say "installing $*"
+  if [ -z "${lists_fresh:-}" ]; then
+    as_root apt-get update -qq
+    lists_fresh=1
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# need COMMAND PACKAGE: collects the packages whose command is missing.
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+
+need c++ g++
+need bwrap bubblewrap
+need gpgv gpgv
+need python3 python3
+need jq jq
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+# ybox asks pip for the index that pip uses, and on Ubuntu debootstrap for Debian's mirror.
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+# shellcheck disable=SC1091
+if [ "$(. /etc/os-release && echo "${ID:-}")" = ubuntu ]; then need debootstrap debootstrap; fi
+if [ "${#missing[@]}" -gt 0 ]; then install "${missing[@]}"; fi
+
+rust_is_new_enough() {
+  command -v cargo >/dev/null || return 1
+  local have
+  have=$(cargo --version | cut -d' ' -f2)
+  [ "$(printf '%s\n%s\n' "$rust" "$have" | sort -V | head -n 1)" = "$rust" ]
+}
+
+if ! rust_is_new_enough; then
+  command -v rustup >/dev/null || install rustup
+  say "installing Rust $rust or newer"
+  rustup toolchain install stable --profile minimal --component clippy,rustfmt
+  rustup default stable
+fi
+
+ybox=target/release/ybox
+say "building ybox"
+cargo build --release --locked --quiet -p ybox
+say "fetching the pinned inputs of the cpu image"
+"$ybox" fetch cpu --libtorch .libtorch

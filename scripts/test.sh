@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Everything that CI checks, from a clean clone: format, lints, licences, unit and integration
+# tests against a real Docker engine, doc tests, and the main job end to end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { echo "test: $*" >&2; }
+
+say "setting up"
+scripts/setup.sh
+scripts/build-trainer.sh
+
+say "format"
+cargo fmt --all --check
+say "lints"
+cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+if command -v cargo-deny >/dev/null; then
+  say "licences, bans and sources"
+  cargo deny --offline check licenses bans sources
+else
+  say "cargo-deny is not installed: licences, bans and sources not checked"
+fi
+
+stop_engine() { :; }
+if [ -z "${DOCKER_HOST:-}" ] && ! docker version >/dev/null 2>&1; then
+  say "starting a private Docker engine"
+  engine=$(mktemp -d)
+  stop_engine() { scripts/dockerd.sh stop "$engine" || true; rm -rf "$engine"; }
+  trap stop_engine EXIT
+  export DOCKER_HOST
+  DOCKER_HOST=$(scripts/dockerd.sh start "$engine" | sed -n 's/^DOCKER_HOST=//p')
+fi
+
+say "the oracle for COCO metrics"
+scripts/oracle-venv.sh
+
+say "the image"
+target/release/ybox build cpu
+
+# Where a real thing is missing, a test fails instead of passing over it.
+export YBOX_TEST_REQUIRE_DOCKER=1 YBOX_TEST_REQUIRE_IMAGE=1
+say "tests"
+if command -v cargo-nextest >/dev/null; then
+  cargo nextest run --workspace --locked
+else
+  cargo test --workspace --locked --lib --bins --tests
+fi
+say "doc tests"
+cargo test --workspace --locked --doc --quiet
+say "all checks passed"

@@ -1,0 +1,47 @@
+//! The variants of a project: `docker/<variant>.yaml` and, beside it, `docker/<variant>.lock`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Lock, LockError, Recipe};
+
+/// The folder of recipes and locks.
+#[derive(Debug, Clone)]
+pub struct Variants {
+    folder: PathBuf,
+}
+
+impl Variants {
+    /// Those of a project folder, if there is one.
+    pub fn of(project: Option<&Path>) -> Result<Self, LockError> {
+        project.map(|project| Self { folder: project.join("docker") }).ok_or(LockError::NoProject)
+    }
+
+    /// Every variant that has a recipe, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| {
+                entry.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned)
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub fn recipe(&self, variant: &str) -> Result<Recipe, LockError> {
+        let known = self.names();
+        if !known.iter().any(|name| name == variant) {
+            return Err(LockError::NoVariant { variant: variant.into(), known });
+        }
+        Recipe::read(&self.folder.join(format!("{variant}.yaml")))
+    }
+
+    pub fn lock_path(&self, variant: &str) -> PathBuf {
+        self.folder.join(format!("{variant}.lock"))
+    }
+
+    /// The lock of a variant, if there is one.
+    pub fn lock(&self, variant: &str) -> Result<Option<Lock>, LockError> {
+        Lock::read(&self.lock_path(variant))
+    }
+}
