@@ -40,7 +40,12 @@ fn runs_of_every_task_check() {
         (
             Mood::Dutiful,
             Task::Train,
-            vec!["data=data/data.yaml", "epochs=3", "lr0=0.30000000000000004", "weight_decay=4.35e-10"],
+            vec![
+                "data=data/data.yaml",
+                "epochs=3",
+                "lr0=0.30000000000000004",
+                "weight_decay=4.35e-10",
+            ],
         ),
         (Mood::Stopped(2), Task::Train, vec!["data=data/data.yaml", "epochs=3"]),
         (Mood::Dutiful, Task::Val, vec!["data=data/data.yaml", weights]),
@@ -101,7 +106,8 @@ fn numbers_and_texts_are_written_alike() {
         numbers.push(digits * 10_f64.powi((random.next_u32() % 30) as i32 - 20));
     }
     numbers.retain(|number| number.is_finite());
-    let texts = ["", "é", "\u{1F600}", "a\"\\/b", "\u{7f}", "\u{1}\t\n\r\u{8}\u{c}\u{1f}", "\u{2028}"];
+    let texts =
+        ["", "é", "\u{1F600}", "a\"\\/b", "\u{7f}", "\u{1}\t\n\r\u{8}\u{c}\u{1f}", "\u{2028}"];
     let value = json!({"numbers": numbers, "texts": texts, "b": {"z": null, "a": [true]}});
     let (ours, theirs) = (canonical::to_bytes(&value), by_jq(&value));
     assert_eq!(String::from_utf8(theirs).unwrap(), String::from_utf8(ours).unwrap());

@@ -81,12 +81,8 @@ fn the_container_gets_the_contract_and_nothing_else() {
         "val --config /out/config.yaml --manifest /out/data.manifest --data /data --out /out \
          --workers 3 --weights /weights/initial.safetensors"
     );
-    let mounts: Vec<_> =
-        container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
-    assert_eq!(
-        mounts,
-        [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]
-    );
+    let mounts: Vec<_> = container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
+    assert_eq!(mounts, [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]);
     assert!(container.environment.is_empty());
 }
 
@@ -100,10 +96,7 @@ fn weights_are_validated_and_predicted_with() {
     // Both from the weights.
     assert_eq!((config.model.as_str(), config.imgsz), ("yolov12n", 320));
     assert_eq!(val.record.outputs.artifacts[0].path, "metrics.json");
-    assert_eq!(
-        val.record.inputs.weights,
-        Some(ybox_spec::Digest::of_file(&best).unwrap().0)
-    );
+    assert_eq!(val.record.inputs.weights, Some(ybox_spec::Digest::of_file(&best).unwrap().0));
 
     // `model=` is the same.
     let model = WEIGHTS.replace("weights=", "model=");
@@ -121,6 +114,18 @@ fn weights_are_validated_and_predicted_with() {
     assert_eq!(place.verify(&val.folder).items(Check::is_bad), ["initial weights"]);
     fs::remove_file(&best).unwrap();
     assert_eq!(place.verify(&val.folder).items(Check::is_skipped), ["initial weights"]);
+}
+
+#[test]
+fn training_starts_from_weights() {
+    let place = Place::new();
+    let scratch = place.train();
+    let mut arguments = TRAIN.to_vec();
+    arguments.push(WEIGHTS);
+    let tuned = place.run(Task::Train, &arguments).unwrap();
+    assert_ne!(tuned.record.input_hash, scratch.record.input_hash);
+    assert_ne!(tuned.record.result_hash, scratch.record.result_hash);
+    assert!(place.verify(&tuned.folder).passes());
 }
 
 #[test]
@@ -209,6 +214,7 @@ fn what_cannot_run_is_refused_before_a_folder_is_made() {
         (Task::Train, vec![data, "model=yolov12q"]),
         (Task::Train, vec![data, "model=yolov12x"]),
         (Task::Train, vec![data, "weights=s.safetensors"]),
+        (Task::Train, vec![data, "model=yolov12s", "weights=s.safetensors"]),
         (Task::Train, vec![data, "device=0"]),
         (Task::Train, vec![data, "imgsz=333"]),
         (Task::Train, vec![data, "mixup=0.1"]),

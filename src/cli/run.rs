@@ -86,7 +86,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         run::settle(known.get_or_init(|| facts), compute)
     })?;
     let facts = known.get().expect("every task has its compute settled");
-    let selection = engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
+    let selection =
+        engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
     let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
     let mut view = match context.settings.json {
         true => RunView::streaming(Box::new(io::stdout())),
@@ -130,7 +131,8 @@ fn listen(context: &Context, stop: &Arc<StopRequests>, screen: &Screen) {
     let _inside = context.runtime.enter();
     let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
     let [Ok(mut interrupt), Ok(mut terminate)] = signals else {
-        return screen.say("note: signals cannot be caught; Ctrl-C will end the run without saving");
+        return screen
+            .say("note: signals cannot be caught; Ctrl-C will end the run without saving");
     };
     context.runtime.spawn(async move {
         loop {

@@ -7,8 +7,8 @@ use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
 use crate::image::Store;
-use crate::record::verify::{Subject, verify};
 use crate::record::find_run;
+use crate::record::verify::{Subject, verify};
 use crate::ui::{self, Failure, Screen};
 
 const AFTER_HELP: &str = "\
@@ -50,10 +50,14 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
     let bar = screen.bar("checking data", 0);
-    let report =
-        verify(&subject, &Store::open(&context.settings)?, &context.settings.home, &|done, total| {
+    let report = verify(
+        &subject,
+        &Store::open(&context.settings)?,
+        &context.settings.home,
+        &|done, total| {
             bar.position(done as u64, total as u64);
-        });
+        },
+    );
     drop(bar);
     let text = match context.settings.json {
         true => {

@@ -186,7 +186,12 @@ mod tests {
         let times = fs::metadata(root.path().join("a")).unwrap().modified().unwrap();
         std::thread::sleep(Duration::from_millis(20));
         fs::write(root.path().join("a"), "new").unwrap();
-        File::options().write(true).open(root.path().join("a")).unwrap().set_modified(times).unwrap();
+        File::options()
+            .write(true)
+            .open(root.path().join("a"))
+            .unwrap()
+            .set_modified(times)
+            .unwrap();
         assert_eq!(hash(&mut known, &["a"])[0].as_ref().unwrap().0, Digest::of(b"new"));
     }
 

@@ -39,12 +39,15 @@ pub enum FolderError {
 impl Explain for FolderError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Name { .. } => Some("give a name without `/`; the folder goes in project=".into()),
+            Self::Name { .. } => {
+                Some("give a name without `/`; the folder goes in project=".into())
+            }
             Self::Create { .. } => None,
             Self::InUse { .. } => Some("wait for it, or choose another name=".into()),
-            Self::Stranger { .. } => {
-                Some("it would be taken for an output of this run: move it, or choose another name=".into())
-            }
+            Self::Stranger { .. } => Some(
+                "it would be taken for an output of this run: move it, or choose another name="
+                    .into(),
+            ),
         }
     }
 
@@ -125,7 +128,9 @@ impl RunFolder {
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
-        for name in [file::CONFIG, file::MANIFEST, file::EVENTS, file::RESULTS, file::STEPS, file::METRICS] {
+        for name in
+            [file::CONFIG, file::MANIFEST, file::EVENTS, file::RESULTS, file::STEPS, file::METRICS]
+        {
             remove(&self.path.join(name))?;
         }
         Ok(())
@@ -146,7 +151,9 @@ pub(super) fn is_inside(path: &str) -> bool {
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             Err(error)
         }
         _ => Ok(()),

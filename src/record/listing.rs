@@ -120,9 +120,7 @@ pub fn list_runs(directory: &Path) -> Vec<RunSummary> {
         .flat_map(|task| folders(task))
         .filter_map(|folder| summary(directory, &folder))
         .collect();
-    runs.sort_by(|a, b| {
-        (&a.task, &a.started, &a.folder).cmp(&(&b.task, &b.started, &b.folder))
-    });
+    runs.sort_by(|a, b| (&a.task, &a.started, &a.folder).cmp(&(&b.task, &b.started, &b.folder)));
     runs
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ybox_spec::Digest;
 use ybox_spec::chain::{ChainError, ChainHead, read_chain};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
@@ -12,7 +13,6 @@ use ybox_spec::events::{LogError, LogHead, read_log};
 use ybox_spec::files::write_atomic;
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Artifact, Circumstances, Inputs, Outputs, Record, SCHEMA, Status};
-use ybox_spec::Digest;
 
 use super::folder::{file, files_below};
 use crate::ui::Explain;
@@ -96,7 +96,7 @@ pub fn seal(folder: &Path, sealed: Sealed) -> Result<Record, SealError> {
 pub fn is_output(task: Task, path: &Path) -> bool {
     let ends = |ending| path.extension().is_some_and(|e| e == ending);
     let within = |folder| path.starts_with(folder);
-    if is_hidden(path) {
+    if is_temporary(path) {
         return false;
     }
     match task {
@@ -109,8 +109,10 @@ pub fn is_output(task: Task, path: &Path) -> bool {
     }
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.iter().any(|part| part.as_encoded_bytes().starts_with(b"."))
+/// What a write that was cut off leaves.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
+    name.starts_with(b".") && name.ends_with(b".tmp")
 }
 
 fn require_outputs(folder: &Path, task: Task) -> Result<(), SealError> {
@@ -133,7 +135,7 @@ fn artifacts(folder: &Path, task: Task) -> Result<(Vec<Artifact>, Vec<Artifact>)
     let paths = files_below(folder).map_err(|e| read(folder, e))?;
     let (mut results, mut others) = (Vec::new(), Vec::new());
     for path in paths {
-        if path == Path::new(file::RECORD) || is_hidden(&path) {
+        if path == Path::new(file::RECORD) || is_temporary(&path) {
             continue;
         }
         let place = folder.join(&path);

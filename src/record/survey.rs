@@ -171,7 +171,8 @@ mod tests {
     fn refuses_links_that_lead_out() {
         let elsewhere = set(&["1.jpg"]);
         let dir = set(&["images/1.jpg"]);
-        let link = |to: &Path, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
+        let link =
+            |to: &Path, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
         link(&elsewhere.path().join("1.jpg"), "images/2.jpg");
         link(elsewhere.path(), "more");
         link(Path::new("1.jpg"), "images/3.jpg");

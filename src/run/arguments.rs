@@ -140,11 +140,7 @@ mod tests {
                 "amp=True",
                 "`amp` is not a setting of ybox: training is in fp32; mixed precision is not supported yet",
             ),
-            (
-                Task::Train,
-                "names=[a]",
-                "`names` cannot be set: class names come from the data set",
-            ),
+            (Task::Train, "names=[a]", "`names` cannot be set: class names come from the data set"),
             (Task::Train, "epochs", "`epochs` is not of the form key=value"),
         ] {
             assert_eq!(message(task, argument), expected);

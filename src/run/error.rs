@@ -32,19 +32,15 @@ pub enum RunError {
     Weights(#[from] WeightsError),
     #[error("{} has weights of {found}, not of {wanted}", path.display())]
     OtherModel { path: PathBuf, found: String, wanted: String },
+    #[error("{} has weights for {theirs} classes, the data set has {ours}", path.display())]
+    OtherClasses { path: PathBuf, theirs: usize, ours: usize },
     #[error(transparent)]
     DataSet(#[from] DataSetError),
     #[error(
         "class {index} is {ours} in {}, and {theirs} in {}",
         ours_in.display(), theirs_in.display()
     )]
-    NamesDiffer {
-        index: usize,
-        ours: String,
-        ours_in: PathBuf,
-        theirs: String,
-        theirs_in: PathBuf,
-    },
+    NamesDiffer { index: usize, ours: String, ours_in: PathBuf, theirs: String, theirs_in: PathBuf },
     #[error("the image {image} has no preset for {model}")]
     NoPreset { image: String, model: String, known: Vec<String> },
     #[error("cannot read {}", path.display())]
@@ -88,6 +84,9 @@ impl Explain for RunError {
             {
                 "ybox reads safetensors; a pickle can run any program when it is opened".into()
             }
+            Self::OtherClasses { .. } => {
+                "train from scratch, or from weights with as many classes".into()
+            }
             Self::OtherModel { found, .. } => format!("say model={found}"),
             Self::DataSet(DataSetError::Empty { .. }) => {
                 format!("pictures end in {}", IMAGE_EXTENSIONS.join(", "))
@@ -109,6 +108,7 @@ impl Explain for RunError {
     fn exit(&self) -> u8 {
         match self {
             Self::OtherModel { .. }
+            | Self::OtherClasses { .. }
             | Self::DataSet(_)
             | Self::Weights(_)
             | Self::NamesDiffer { .. }

@@ -52,7 +52,11 @@ pub struct Finished {
 }
 
 /// Runs `order` to its end.
-pub fn execute(order: &Order, with: &Surroundings, view: &mut RunView) -> Result<Finished, Failure> {
+pub fn execute(
+    order: &Order,
+    with: &Surroundings,
+    view: &mut RunView,
+) -> Result<Finished, Failure> {
     let manifest = hash_data(order, with.home, view)?;
     let inputs = inputs(order, &manifest)?;
     with.engine.prepare(&order.image)?;

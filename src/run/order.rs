@@ -195,7 +195,7 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     let draft: TrainConfig = given.config(Values::new())?;
     let (_, set) = given.data_set()?;
     let weights = match given.launch.weights {
-        Some(_) => Some(initial_weights(&given, &draft)?),
+        Some(_) => Some(initial_weights(&given, &draft, set.names().len())?),
         None => None,
     };
     let image = given.image(store)?;
@@ -226,13 +226,15 @@ fn refuse_files(given: &Given) -> Result<(), RunError> {
     }
 }
 
-fn initial_weights(given: &Given, draft: &TrainConfig) -> Result<PathBuf, RunError> {
+/// Weights to start from must fit the model in shape; what their classes are called is free.
+fn initial_weights(given: &Given, draft: &TrainConfig, ours: usize) -> Result<PathBuf, RunError> {
     let (path, info) = given.weights()?;
-    match info.model == draft.model {
-        true => Ok(path),
-        false => {
-            Err(RunError::OtherModel { path, found: info.model, wanted: draft.model.clone() })
-        }
+    if info.model != draft.model {
+        return Err(RunError::OtherModel { path, found: info.model, wanted: draft.model.clone() });
+    }
+    match info.names.len() {
+        theirs if theirs != ours => Err(RunError::OtherClasses { path, theirs, ours }),
+        _ => Ok(path),
     }
 }
 
@@ -275,10 +277,8 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
     let mut config: PredictConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
     let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
-    let found = source::find(
-        &given.request.directory,
-        given.launch.source.as_ref().ok_or(needed)?,
-    )?;
+    let found =
+        source::find(&given.request.directory, given.launch.source.as_ref().ok_or(needed)?)?;
     let data = (found.root, pictures("source", found.pictures));
     let image = given.image(store)?;
     config.compute = settle(&config.compute)?;

@@ -33,7 +33,8 @@ pub fn settle(facts: &Facts, asked: &Compute) -> Result<Compute, Failure> {
 /// What to say about GPUs that stay unused.
 pub fn unused_gpus(facts: &Facts) -> Option<String> {
     let count = facts.gpus.known().map_or(0, Vec::len);
-    (count > 0).then(|| "this machine's GPUs are not used: the image computes on the CPU".to_owned())
+    (count > 0)
+        .then(|| "this machine's GPUs are not used: the image computes on the CPU".to_owned())
 }
 
 #[cfg(test)]

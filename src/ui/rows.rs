@@ -1,15 +1,15 @@
 //! The rows of numbers that a run prints: columns of one width, so that epochs line up however far
-//! apart they are printed.
+//! apart they are printed, and 80 characters in all, as the narrowest terminals have.
 
 use ybox_spec::events::{Epoch, Event, Losses, Metrics, Progress};
 
 /// Width of the columns left of the numbers of a validation, to stand under those of training.
-const NAME: usize = 22;
+const NAME: usize = 20;
 
 pub fn epoch_header() -> String {
     let columns =
         ["Epoch", "Memory", "box_loss", "cls_loss", "dfl_loss", "Instances", "Size", "images/s"];
-    columns.map(|column| format!("{column:>11}")).concat()
+    columns.map(|column| format!("{column:>10}")).concat()
 }
 
 /// The row of an epoch that is trained.
@@ -50,7 +50,7 @@ struct Training {
 
 fn row(t: &Training) -> String {
     format!(
-        "{:>11}{:>11}{:>11.4}{:>11.4}{:>11.4}{:>11}{:>11}{:>11.2}",
+        "{:>10}{:>10}{:>10.4}{:>10.4}{:>10.4}{:>10}{:>10}{:>10.2}",
         format!("{}/{}", t.epoch, t.epochs),
         bytes(t.memory),
         t.losses.box_loss,
@@ -64,7 +64,7 @@ fn row(t: &Training) -> String {
 
 pub fn metrics_header() -> String {
     let columns = ["Images", "Instances", "P", "R", "mAP50", "mAP50-95"];
-    format!("{:>NAME$}", "Class") + &columns.map(|column| format!("{column:>11}")).concat()
+    format!("{:>NAME$}", "Class") + &columns.map(|column| format!("{column:>10}")).concat()
 }
 
 /// `all`, and where there are any the classes one by one.
@@ -80,8 +80,8 @@ pub fn metrics_rows(metrics: &Metrics) -> Vec<String> {
 
 fn metrics_row(name: &str, images: u64, instances: u64, values: [f64; 4]) -> String {
     let name: String = name.chars().take(NAME).collect();
-    let values = values.map(|value| format!("{value:>11.4}")).concat();
-    format!("{name:>NAME$}{images:>11}{instances:>11}{values}")
+    let values = values.map(|value| format!("{value:>10.4}")).concat();
+    format!("{name:>NAME$}{images:>10}{instances:>10}{values}")
 }
 
 /// One picture and what was found on it. `None` for any other event.
@@ -158,11 +158,11 @@ mod tests {
         let mut lines = vec![epoch_header(), epoch_row(&epoch), metrics_header()];
         lines.extend(metrics_rows(&metrics));
         insta::assert_snapshot!(lines.join("\n"), @r"
-              Epoch     Memory   box_loss   cls_loss   dfl_loss  Instances       Size   images/s
-              40/40      2.32G     1.4500     1.1300     1.5290        172        320      11.42
-                         Class     Images  Instances          P          R      mAP50   mAP50-95
-                           all         87       1137     0.7910     0.6500     0.7128     0.4060
-                     Platelets         87         76     0.7000     0.6500     0.6830     0.2900
+             Epoch    Memory  box_loss  cls_loss  dfl_loss Instances      Size  images/s
+             40/40     2.32G    1.4500    1.1300    1.5290       172       320     11.42
+                       Class    Images Instances         P         R     mAP50  mAP50-95
+                         all        87      1137    0.7910    0.6500    0.7128    0.4060
+                   Platelets        87        76    0.7000    0.6500    0.6830    0.2900
         ");
     }
 

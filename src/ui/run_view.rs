@@ -21,14 +21,14 @@ pub struct RunView {
     /// The bar of a phase.
     bar: Option<(String, Bar)>,
     notes: usize,
-    /// The last metrics printed, to print no table twice.
-    shown: Option<Metrics>,
+    /// The epoch whose header stands there.
+    headed: u32,
 }
 
 impl RunView {
     /// For a person.
     pub fn talking(screen: Screen) -> Self {
-        Self { screen, stream: None, bar: None, notes: 0, shown: None }
+        Self { screen, stream: None, bar: None, notes: 0, headed: 0 }
     }
 
     /// For a program: every line goes to `stream`.
@@ -65,29 +65,30 @@ impl RunView {
         match event {
             Event::Start { version, model, parameters, images, .. } => {
                 let parameters = rows::grouped(*parameters);
-                self.say(&format!("ytrain {version}: {model}, {parameters} parameters; {}", pictures(images)));
+                self.say(&format!(
+                    "ytrain {version}: {model}, {parameters} parameters; {}",
+                    pictures(images)
+                ));
             }
             Event::Settings { values } => self.say(&format!("in force: {}", settings(values))),
             Event::Note { message, file, line, .. } => self.note(message, file.as_deref(), *line),
             Event::Progress(progress) => self.progress(progress),
             Event::Epoch(epoch) => {
                 self.bar = None;
-                self.say(&rows::epoch_header());
+                self.head(epoch.epoch);
                 self.say(&rows::epoch_row(epoch));
-                self.metrics(&epoch.metrics);
+                self.metrics(&Metrics { classes: Vec::new(), ..epoch.metrics.clone() });
             }
             Event::Metrics(metrics) => {
                 self.bar = None;
-                if self.shown.as_ref() != Some(metrics) {
-                    self.metrics(metrics);
-                }
+                self.metrics(metrics);
             }
             Event::Predicted { .. } => {
                 self.say(&rows::prediction_row(event).unwrap_or_default());
             }
             Event::Interrupted { epoch } => {
                 self.bar = None;
-                self.say(&format!("stopped in epoch {epoch}; everything so far is saved"));
+                self.say(&format!("stopped after {epoch} epochs; everything so far is saved"));
             }
             // Becomes the error that is shown last.
             Event::Failed { .. } => self.bar = None,
@@ -111,11 +112,22 @@ impl RunView {
         self.say(&format!("note: {place}{message}"));
     }
 
+    /// The header of an epoch stands above its bar, and is not repeated when the epoch is done.
+    fn head(&mut self, epoch: u32) {
+        if self.headed != epoch {
+            self.say(&rows::epoch_header());
+            self.headed = epoch;
+        }
+    }
+
     fn progress(&mut self, progress: &Progress) {
         let label = match progress.phase.as_str() {
-            "train" => rows::progress_row(progress),
+            "train" => {
+                self.head(progress.epoch);
+                rows::progress_row(progress)
+            }
             "val" => rows::metrics_header(),
-            phase => format!("{phase:>11}"),
+            phase => phase.to_owned(),
         };
         if self.bar.as_ref().is_none_or(|(phase, _)| *phase != progress.phase) {
             self.bar = None;
@@ -127,12 +139,11 @@ impl RunView {
         }
     }
 
-    fn metrics(&mut self, metrics: &Metrics) {
+    fn metrics(&self, metrics: &Metrics) {
         self.say(&rows::metrics_header());
         for row in rows::metrics_rows(metrics) {
             self.say(&row);
         }
-        self.shown = Some(metrics.clone());
     }
 
     /// When the trainer has ended: takes the bar away and says which notes were not shown.
@@ -156,6 +167,7 @@ fn pictures(images: &Images) -> String {
 
 fn settings(values: &Map<String, Value>) -> String {
     let shown = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
-    let pairs: Vec<_> = values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
+    let pairs: Vec<_> =
+        values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
     pairs.join(" ")
 }

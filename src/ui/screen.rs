@@ -56,11 +56,11 @@ impl Screen {
     /// A bar with a label in front.
     pub fn bar(&self, label: &str, total: u64) -> Bar {
         let Kind::Terminal(bars) = &*self.kind else { return Bar(None) };
-        let style = ProgressStyle::with_template("{prefix} {bar:14} {pos}/{len} {eta}")
+        let style = ProgressStyle::with_template("{wide_msg} {bar:14} {pos}/{len} {eta}")
             .expect("the template is well-formed")
             .progress_chars("━╸ ");
         let bar = bars.add(ProgressBar::new(total).with_style(style));
-        bar.set_prefix(label.to_owned());
+        bar.set_message(label.to_owned());
         Bar(Some(bar))
     }
 }
@@ -68,7 +68,7 @@ impl Screen {
 impl Bar {
     pub fn label(&self, label: &str) {
         if let Some(bar) = &self.0 {
-            bar.set_prefix(label.to_owned());
+            bar.set_message(label.to_owned());
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,9 +20,7 @@ use ybox::ui::{Failure, RunView, Screen};
 use ybox_spec::Digest;
 use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::{Config, Task};
-use ybox_spec::events::{
-    ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, Progress,
-};
+use ybox_spec::events::{ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, Progress};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::weights::{METADATA_KEY, WeightsInfo};
 
@@ -248,11 +246,7 @@ pub struct StandIn {
 
 impl Engine for StandIn {
     fn info(&self) -> EngineInfo {
-        EngineInfo {
-            kind: "stand-in".into(),
-            version: "1".into(),
-            details: serde_json::Map::new(),
-        }
+        EngineInfo { kind: "stand-in".into(), version: "1".into(), details: serde_json::Map::new() }
     }
 
     fn user(&self) -> (u32, u32) {
@@ -322,7 +316,13 @@ impl<'a> Trainer<'a> {
         let [train, val, source] = ["train", "val", "source"].map(|s| count(s) as u64);
         let images = Images { train, val, source };
         let (task, model) = (self.config.task(), self.info().model);
-        self.say(Event::Start { task, version: "0.1.0".into(), model, parameters: 2_602_288, images });
+        self.say(Event::Start {
+            task,
+            version: "0.1.0".into(),
+            model,
+            parameters: 2_602_288,
+            images,
+        });
         self.notes();
         match self.mood {
             Mood::Fails => return self.fail(),
@@ -412,7 +412,7 @@ impl<'a> Trainer<'a> {
             for step in 0..2 {
                 steps += &(chain.append(Step::new(loss + step as f32, 0.5)) + "\n");
             }
-            let metrics = Metrics { classes: Vec::new(), ..self.metrics(&format!("{epoch}")) };
+            let metrics = self.metrics(&format!("{epoch}"));
             csv += &format!("{epoch},{}\n", metrics.map);
             self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
             self.save(epoch, &steps, &csv);

@@ -29,7 +29,7 @@ pub fn arguments(
     for (name, value) in environment(container, config) {
         line.add(&["--setenv", &name, &value]);
     }
-    line.root(root).map_err(EngineError::io(format!("read {}", root.display())))?;
+    line.root(root, &container.mounts).map_err(EngineError::io(format!("read {}", root.display())))?;
     line.add(&["--proc", "/proc", "--dev", "/dev"]);
     line.tmpfs("/dev/shm", container.shm_size, features);
     line.add(&["--remount-ro", "/dev"]);
@@ -55,12 +55,12 @@ impl Line {
 
     /// The image's top level, entry by entry, on a root of bubblewrap's own: so that mounts can
     /// have places that the image does not, without a change to the unpacked image.
-    fn root(&mut self, root: &Path) -> std::io::Result<()> {
+    fn root(&mut self, root: &Path, mounts: &[Mount]) -> std::io::Result<()> {
         let mut entries = fs::read_dir(root)?.collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if ["dev", "proc", "tmp"].contains(&name.as_str()) {
+            if ["dev", "proc", "tmp"].contains(&name.as_str()) || makes_way(&entry, mounts)? {
                 continue;
             }
             if entry.file_type()?.is_symlink() {
@@ -89,6 +89,16 @@ impl Line {
             self.bind(option, &mount.source, &mount.target);
         }
     }
+}
+
+/// Whether this is an empty folder that something is mounted inside: bubblewrap makes the folder and
+/// the place in it, which it could not in the image's own, read-only one.
+fn makes_way(entry: &fs::DirEntry, mounts: &[Mount]) -> std::io::Result<bool> {
+    let folder = Path::new("/").join(entry.file_name());
+    let is_inside = |target: &Path| target != folder && target.starts_with(&folder);
+    Ok(mounts.iter().any(|mount| is_inside(Path::new(&mount.target)))
+        && entry.file_type()?.is_dir()
+        && fs::read_dir(entry.path())?.next().is_none())
 }
 
 /// Docker's defaults, the image's environment over them, the container's over that.
@@ -141,6 +151,11 @@ mod tests {
                     writable: true,
                 },
                 Mount { source: "/home/a/run".into(), target: "/run".into(), writable: false },
+                Mount {
+                    source: "/home/a/w".into(),
+                    target: "/weights/initial".into(),
+                    writable: false,
+                },
             ],
             user: (1000, 1000),
             pids_limit: 10,
@@ -159,7 +174,7 @@ mod tests {
 
     fn line(features: Features) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
-        for name in ["usr", "proc", "tmp"] {
+        for name in ["usr", "proc", "tmp", "weights"] {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         symlink("usr/bin", root.path().join("bin")).unwrap();
@@ -183,6 +198,13 @@ mod tests {
         let last = follows(&line, &["--bind", "/home/a/out", "/run/ybox/out"]).unwrap();
         assert!(usr < last && last < follows(&line, &["--remount-ro", "/"]).unwrap());
         assert_eq!(line[line.len() - 3..], ["--", "/ytrain", "train"]);
+    }
+
+    #[test]
+    fn an_empty_folder_of_the_image_makes_way_for_a_mount_inside() {
+        let line = line(ALL);
+        assert_eq!(follows(&line, &["ROOT/weights"]), None);
+        assert!(follows(&line, &["--ro-bind", "/home/a/w", "/weights/initial"]).is_some());
     }
 
     #[test]

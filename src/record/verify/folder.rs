@@ -70,8 +70,7 @@ fn read(folder: &Path, artifact: &Artifact) -> Result<Content, Mismatch> {
     let place = folder.join(&artifact.path);
     let structured = [file::CONFIG, file::MANIFEST, file::EVENTS, file::STEPS];
     let content = if structured.contains(&artifact.path.as_str()) {
-        fs::read(&place)
-            .map(|bytes| Content { digest: Digest::of(&bytes), bytes: Some(bytes) })
+        fs::read(&place).map(|bytes| Content { digest: Digest::of(&bytes), bytes: Some(bytes) })
     } else {
         Digest::of_file(&place).map(|(digest, _)| Content { digest, bytes: None })
     };
@@ -120,12 +119,17 @@ fn config(text: &str, record: &Record) -> Result<(), Mismatch> {
 fn differing_keys(found: &Config, expected: &Config) -> String {
     let fields = |config| serde_json::to_value(config).expect("a config is plain data");
     let (found, expected) = (fields(found), fields(expected));
-    let keys: BTreeSet<_> =
-        [&found, &expected].into_iter().filter_map(|v| v.as_object()).flat_map(|o| o.keys()).collect();
+    let keys: BTreeSet<_> = [&found, &expected]
+        .into_iter()
+        .filter_map(|v| v.as_object())
+        .flat_map(|o| o.keys())
+        .collect();
     let differences: Vec<_> = keys
         .into_iter()
         .filter(|key| found.get(*key) != expected.get(*key))
-        .map(|key| format!("{key}: expected {}, found {}", shown(&expected, key), shown(&found, key)))
+        .map(|key| {
+            format!("{key}: expected {}, found {}", shown(&expected, key), shown(&found, key))
+        })
         .collect();
     differences.join("; ")
 }
@@ -142,8 +146,7 @@ fn events(text: &str, record: &Record) -> Result<(), Mismatch> {
         return Err(Mismatch::Chain(reason));
     }
     if found.head != expected.head {
-        let reason =
-            format!("line {} was changed: its digest is not the record's", expected.count);
+        let reason = format!("line {} was changed: its digest is not the record's", expected.count);
         return Err(Mismatch::Chain(reason));
     }
     Ok(())

@@ -15,7 +15,6 @@ use crate::image::{Problem, ProblemCode, Store, StoredImage};
 use crate::record::digests::{FileDigests, hash_all};
 use crate::record::folder::is_inside;
 
-
 /// Checks every file that the manifest lists; one check for all when they match, else one for each
 /// that does not.
 pub fn data(
@@ -61,8 +60,7 @@ fn differing_files(
     home: &Path,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Check> {
-    let mut known =
-        if deep { FileDigests::empty(root) } else { FileDigests::open(home, root) };
+    let mut known = if deep { FileDigests::empty(root) } else { FileDigests::open(home, root) };
     let (inside, outside): (Vec<_>, Vec<_>) =
         manifest.entries().iter().partition(|entry| is_inside(&entry.path));
     let paths: Vec<_> = inside.iter().map(|entry| PathBuf::from(&entry.path)).collect();

@@ -182,9 +182,8 @@ mod tests {
 
     #[test]
     fn json_says_outcome_code_and_reason() {
-        let report = Report {
-            checks: vec![Check::ok("a", "1"), Check::bad("b", Mismatch::Missing)],
-        };
+        let report =
+            Report { checks: vec![Check::ok("a", "1"), Check::bad("b", Mismatch::Missing)] };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(

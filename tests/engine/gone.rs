@@ -1,15 +1,13 @@
 //! An engine that goes away in the middle of a run. It is cut off by a relay between ybox and it.
 
-mod engine_support;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::bench::{Bench, host, store_with_probe};
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
-use engine_support::{Bench, host, store_with_probe};
 use ybox::engine::{Choice, Container, Docker, Engine, Host, StopRequests};
 
 const SOCKET: &str = "/var/run/docker.sock";

@@ -1,10 +1,8 @@
 //! Loading images: in full, by delta, and what an engine does with a delta that it can't complete.
 
-mod engine_support;
-
 use std::collections::BTreeSet;
 
-use engine_support::{Bench, host, store_with_probe};
+use crate::bench::{Bench, host, store_with_probe};
 use futures_util::StreamExt;
 use ybox::engine::{Choice, Container, Docker, Engine, StopRequests};
 use ybox::image::{Archive, Store, StoredImage};

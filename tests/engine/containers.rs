@@ -1,14 +1,12 @@
 //! Containers seen from inside, in each engine: what they must not be able to do, how they end, how
 //! they are stopped. What is asserted is the same for all engines.
 
-mod engine_support;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use engine_support::{Bench, PIDS, SHM, host};
+use crate::bench::{Bench, PIDS, SHM, host};
 use ybox::engine::{Caller, Choice, Ended, Ids, Output, StopRequests};
 
 const NO_CAPABILITIES: &str = "0000000000000000";
@@ -241,7 +239,7 @@ fn the_embedded_runner_serves_an_ordinary_user() {
     );
     println!("{report}");
     assert!(output.status.success());
-    assert!(report.contains("test embedded::runs_as_the_caller ... ok"));
+    assert!(report.contains("test containers::embedded::runs_as_the_caller ... ok"));
 }
 
 macro_rules! in_engine {

@@ -18,7 +18,6 @@ pub const SHM: u64 = 32 << 20;
 /// Everything for running the probe in one engine.
 pub struct Bench {
     pub engine: Box<dyn Engine>,
-    pub store: Store,
     pub image: StoredImage,
     pub home: TempDir,
 }
@@ -42,7 +41,7 @@ impl Bench {
         }
         std::fs::write(home.path().join("data/label"), "kept").unwrap();
         engine.prepare(&image).unwrap();
-        Some(Self { engine, store, image, home })
+        Some(Self { engine, image, home })
     }
 
     pub fn container(&self, arguments: &[&str]) -> Container {
