@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Context, ExitStatus};
 use crate::fetch::{FetchError, Fetcher, Inputs, libtorch};
-use crate::image::layer::PACKER_REVISION;
+use crate::image::PACKER_REVISION;
 use crate::lock::{Lock, LockError, Stale, Variants};
 use crate::ui::Failure;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Context, ExitStatus};
 use crate::fetch::Fetcher;
-use crate::image::layer::PACKER_REVISION;
+use crate::image::PACKER_REVISION;
 use crate::lock::{self, Change, Lock, LockError, Resolution, Stale, Upgrade, Variants};
 use crate::ui::Failure;
 
