@@ -46,7 +46,7 @@ JQ
 if [[ ${1:-} == --canonical ]]; then
     exec jq -j "$canonical canonical"
 fi
-[[ $# == 1 && -d $1 ]] || { echo "usage: $0 RUN_DIR" >&2; exit 2; }
+[[ $# == 1 && -f $1/run.json ]] || { echo "usage: $0 RUN_DIR, a folder with a run.json" >&2; exit 2; }
 cd "$1"
 record=run.json
 bad=0

@@ -193,6 +193,46 @@ fn ends_when_the_caller_gives_up(bench: &Bench) {
     }
 }
 
+/// Run by the test below in a process of its own, and killed there.
+#[test]
+#[ignore = "runs until it is killed"]
+fn runs_until_killed() {
+    let Some(bench) = Bench::new(Choice::Embedded) else { return };
+    let mark = std::env::var("YBOX_TEST_MARK").unwrap();
+    let container = bench.container(&["deaf", &mark]);
+    let stop = StopRequests::new(0);
+    let ended = bench.engine.run(&container, &stop, &mut |_| println!("it runs"));
+    panic!("{ended:?}");
+}
+
+#[test]
+fn the_embedded_runner_leaves_nothing_running_when_ybox_is_killed() {
+    use std::io::BufRead;
+    use std::process::{Command, Stdio};
+
+    if Bench::new(Choice::Embedded).is_none() {
+        return;
+    }
+    let mark = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos().to_string();
+    let mut ybox = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "containers::runs_until_killed", "--ignored", "--nocapture"])
+        .env("YBOX_TEST_MARK", &mark)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(ybox.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("it runs")));
+    let inside = || processes_named(&format!("/probe\0deaf\0{mark}\0"));
+    assert_eq!(inside(), 1);
+    ybox.kill().unwrap();
+    ybox.wait().unwrap();
+    let killed = Instant::now();
+    while inside() > 0 {
+        assert!(killed.elapsed() < Duration::from_secs(10), "the container outlived its caller");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn processes_named(command_line: &str) -> usize {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
@@ -224,7 +264,7 @@ fn the_embedded_runner_serves_an_ordinary_user() {
     let tests = dir.path().join("tests");
     std::fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
     let output = std::process::Command::new(&tests)
-        .args(["embedded::", "--nocapture"])
+        .args(["containers::embedded::", "leaves_nothing_running", "--nocapture"])
         .envs([("TMPDIR", dir.path()), ("HOME", dir.path())])
         .env_remove("SUDO_UID")
         .current_dir(dir.path())

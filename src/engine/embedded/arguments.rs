@@ -29,7 +29,8 @@ pub fn arguments(
     for (name, value) in environment(container, config) {
         line.add(&["--setenv", &name, &value]);
     }
-    line.root(root, &container.mounts).map_err(EngineError::io(format!("read {}", root.display())))?;
+    line.root(root, &container.mounts)
+        .map_err(EngineError::io(format!("read {}", root.display())))?;
     line.add(&["--proc", "/proc", "--dev", "/dev"]);
     line.tmpfs("/dev/shm", container.shm_size, features);
     line.add(&["--remount-ro", "/dev"]);

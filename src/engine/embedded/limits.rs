@@ -65,10 +65,17 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn create(parent: &Path, name: &str) -> io::Result<Self> {
         let path = parent.join(name);
-        fs::create_dir(&path)?;
-        Ok(Self { path })
+        match fs::create_dir(&path) {
+            // Left behind, empty, by a ybox that was killed.
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => Ok(Self { path }),
+        }
     }
 
     fn set(&self, file: &str, value: impl ToString) -> io::Result<()> {

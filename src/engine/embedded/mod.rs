@@ -4,6 +4,7 @@
 mod arguments;
 mod attend;
 mod bubblewrap;
+mod guard;
 mod limits;
 mod namespace;
 mod process;

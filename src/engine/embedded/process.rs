@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
 use super::Embedded;
+use super::guard::Guard;
 use super::limits::Cgroup;
 use super::namespace::{UserNamespace, inherit};
 use crate::engine::{Container, EngineError};
@@ -25,7 +26,8 @@ pub struct Process {
     /// What bubblewrap says of the container, one JSON document a line.
     status: BufReader<PipeReader>,
     inner: Option<OwnedFd>,
-    _group: Option<Cgroup>,
+    guard: Option<Guard>,
+    group: Option<Cgroup>,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,15 +47,20 @@ pub fn start(
         .map_err(EngineError::io("make a user namespace"))?;
     let (mut process, gate) = spawn(embedded, container, namespace.as_ref(), arguments)
         .map_err(EngineError::io("start bwrap"))?;
-    let pid = match process.read_status().child_pid.and_then(Pid::from_raw) {
-        Some(pid) => pid,
-        None => return Err(process.not_started()),
+    let pid = process.read_status().child_pid.and_then(Pid::from_raw);
+    let inner = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+    let (Some(pid), Some(inner)) = (pid, inner) else { return Err(process.not_started()) };
+    process.group = match embedded.pids_limit.apply(pid, container.pids_limit) {
+        // It has failed already, which is found out when it is waited for.
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => None,
+        applied => applied.map_err(EngineError::io("limit the number of processes"))?,
     };
-    process.inner = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
-    process._group = embedded
-        .pids_limit
-        .apply(pid, container.pids_limit)
-        .map_err(EngineError::io("limit the number of processes"))?;
+    if namespace.is_some() {
+        let group = process.group.as_ref().map(Cgroup::path);
+        let guard = Guard::watch(&inner, group).map_err(EngineError::io("guard the container"))?;
+        process.guard = Some(guard);
+    }
+    process.inner = Some(inner);
     open(gate);
     Ok(process)
 }
@@ -82,7 +89,7 @@ fn spawn(
     detach(&mut command);
     let bubblewrap = command.args(arguments).env_clear().current_dir("/").spawn()?;
     let status = BufReader::new(status);
-    Ok((Process { bubblewrap, status, inner: None, _group: None }, gate))
+    Ok((Process { bubblewrap, status, inner: None, guard: None, group: None }, gate))
 }
 
 fn unshare_user(command: &mut Command, embedded: &Embedded, container: &Container) {
