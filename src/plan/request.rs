@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use ybox_spec::config::{AttentionPath, Numerics};
 use ybox_spec::overrides::{self, ConfigError, Schema};
 
@@ -67,7 +67,7 @@ impl Request {
 #[serde(default)]
 struct Keys {
     variant: String,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "ybox_spec::config::text")]
     device: String,
     attention: String,
     dtype: String,
@@ -86,20 +86,6 @@ impl Schema for Keys {
     fn check(&self) -> Result<(), ConfigError> {
         Ok(())
     }
-}
-
-/// `device=0` is a number to YAML, `device=0,1` a text.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Scalar {
-        Number(u32),
-        Text(String),
-    }
-    Ok(match Scalar::deserialize(deserializer)? {
-        Scalar::Number(number) => number.to_string(),
-        Scalar::Text(text) => text,
-    })
 }
 
 /// One of `values` by its name; none for `auto`.

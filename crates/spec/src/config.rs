@@ -2,7 +2,7 @@
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::overrides::{ConfigError, Schema};
 use crate::{Digest, canonical};
@@ -329,6 +329,7 @@ pub struct Launch {
     pub cfg: Option<String>,
     /// Loader threads.
     pub workers: u32,
+    #[serde(deserialize_with = "text")]
     pub device: String,
     /// Folder of run folders; by default `runs/<task>`.
     pub project: Option<String>,
@@ -352,6 +353,20 @@ impl Default for Launch {
             exist_ok: false,
         }
     }
+}
+
+/// `device=0` is a number to YAML, `device=0,1` a text.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Number(u32),
+        Text(String),
+    }
+    Ok(match Scalar::deserialize(deserializer)? {
+        Scalar::Number(number) => number.to_string(),
+        Scalar::Text(text) => text,
+    })
 }
 
 /// Scales of both published graphs.

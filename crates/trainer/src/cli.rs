@@ -13,6 +13,7 @@ use ybox_spec::manifest::Manifest;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
+use crate::memory::keep_freed_memory;
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{predict, train, val};
@@ -76,6 +77,7 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let started = Instant::now();
+    keep_freed_memory();
     let (config, mut job) = match prepare(&cli) {
         Ok(prepared) => prepared,
         Err(error) => {
