@@ -6,6 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { echo "test: $*" >&2; }
 
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 say "setting up"
 scripts/setup.sh
 scripts/build-trainer.sh
@@ -21,14 +25,17 @@ else
   say "cargo-deny is not installed: licences, bans and sources not checked"
 fi
 
-stop_engine() { :; }
 if [ -z "${DOCKER_HOST:-}" ] && ! docker version >/dev/null 2>&1; then
   say "starting a private Docker engine"
   engine=$(mktemp -d)
-  stop_engine() { scripts/dockerd.sh stop "$engine" || true; rm -rf "$engine"; }
+  stop_engine() {
+    as_root scripts/dockerd.sh stop "$engine" || true
+    as_root rm -rf "$engine"
+  }
   trap stop_engine EXIT
   export DOCKER_HOST
-  DOCKER_HOST=$(scripts/dockerd.sh start "$engine" | sed -n 's/^DOCKER_HOST=//p')
+  DOCKER_HOST=$(as_root scripts/dockerd.sh start "$engine" | sed -n 's/^DOCKER_HOST=//p')
+  as_root chmod 666 "${DOCKER_HOST#unix://}"
 fi
 
 say "the oracle for COCO metrics"

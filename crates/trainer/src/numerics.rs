@@ -1,6 +1,7 @@
 //! Pinning what decides the bits of the arithmetic, before libtorch does any.
 
 use tch::Device;
+use torch_ext::{SdpBackends, set_deterministic, set_sdp_backends};
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
 use crate::error::TrainerError;
@@ -28,18 +29,21 @@ pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
     }
     tch::set_num_threads(compute.threads as i32);
     tch::set_num_interop_threads(1);
-    torch_ext::set_deterministic(true)?;
+    set_deterministic(true)?;
     choose_attention(compute.attention)
 }
 
 /// Allows exactly the kernels of `path`: another path is an error, never a fallback.
 fn choose_attention(path: AttentionPath) -> Result<(), TrainerError> {
-    match path {
-        AttentionPath::Flash | AttentionPath::Safe => Ok(()),
+    let flash = match path {
+        AttentionPath::Flash => true,
+        // Written out in the model: no fused kernel has a part in it.
+        AttentionPath::Safe => false,
         AttentionPath::Auto | AttentionPath::Efficient => {
-            Err(TrainerError::AttentionPath { path: path.name(), device: "the CPU" })
+            return Err(TrainerError::AttentionPath { path: path.name(), device: "the CPU" });
         }
-    }
+    };
+    Ok(set_sdp_backends(SdpBackends { flash, mem_efficient: false, math: false })?)
 }
 
 /// Where tensors live.
