@@ -55,6 +55,8 @@ fi
 
 ybox=target/release/ybox
 say "building ybox"
+# shellcheck source=scripts/release-flags.sh
+. scripts/release-flags.sh
 cargo build --release --locked --quiet -p ybox
 say "fetching the pinned inputs of the cpu image"
 "$ybox" fetch cpu --libtorch .libtorch
