@@ -47,7 +47,10 @@ rust_is_new_enough() {
 }
 
 if ! rust_is_new_enough; then
-  command -v rustup >/dev/null || install rustup
+  if ! command -v rustup >/dev/null && ! install rustup; then
+    say "this release has no rustup package: install Rust $rust or newer, then call this again"
+    exit 1
+  fi
   say "installing Rust $rust or newer"
   rustup toolchain install stable --profile minimal --component clippy,rustfmt
   rustup default stable
