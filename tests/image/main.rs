@@ -1,6 +1,9 @@
 //! Images end to end: built from stand-in packages and wheels with fixed bytes, and from the real
 //! ones where they are in the cache.
 
+// What a test's own functions can't unwrap is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod fixture;
 mod golden;
 mod hostile;

@@ -1,5 +1,8 @@
 //! What must hold of the loss whatever the references say.
 
+// What a test's own functions can't unwrap is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use tch::{Device, Kind, Tensor};
 use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
 
