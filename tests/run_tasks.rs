@@ -19,7 +19,10 @@ const TRAIN: [&str; 3] = ["data=data/data.yaml", "epochs=2", "imgsz=320"];
 const WEIGHTS: &str = "weights=runs/train/exp/weights/best.safetensors";
 
 fn refused(result: Result<ybox::run::Finished, Failure>) -> Failure {
-    result.err().expect("a refusal")
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(failure) => failure,
+    }
 }
 
 #[test]

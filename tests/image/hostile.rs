@@ -73,8 +73,10 @@ fn a_package_that_is_another_or_is_cut_short_is_refused() {
 
 #[test]
 fn hostile_wheel_members_are_refused() {
-    let good: (&str, u32, &[u8]) = ("beta/lib/beta.so", 0o755, b"x");
-    let cases: Vec<(Vec<(&str, u32, &[u8])>, &str)> = vec![
+    /// Path, mode, content.
+    type Member = (&'static str, u32, &'static [u8]);
+    let good: Member = ("beta/lib/beta.so", 0o755, b"x");
+    let cases: Vec<(Vec<Member>, &str)> = vec![
         (vec![good, ("../beta/lib/x.so", 0o755, b"x")], "`../beta/lib/x.so` leaves the wheel's"),
         (vec![good, ("/beta/lib/x.so", 0o755, b"x")], "`/beta/lib/x.so` leaves the wheel's"),
         (vec![good, ("beta/lib/..\\x.so", 0o755, b"x")], "leaves the wheel's root"),

@@ -120,7 +120,7 @@ fn a_killed_build_leaves_a_store_that_works() {
     child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
     assert_eq!((child.wait().unwrap().code(), printed.as_str()), (None, ""));
     let store = large.store();
-    assert_eq!(store.images().unwrap(), [before.clone()]);
+    assert_eq!(store.images().unwrap().as_slice(), std::slice::from_ref(&before));
     assert_eq!(store.check(&before), []);
     let after = large.build().unwrap().image;
     assert_eq!(store.check(&after), []);
