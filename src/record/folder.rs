@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use ybox_spec::config::Task;
+use ybox_spec::dataset::is_image;
 use ybox_spec::pictures;
 use ybox_spec::record::Record;
 
@@ -210,6 +211,13 @@ pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Names of all pictures below the run folder, sorted.
+pub fn pictures_below(folder: &Path) -> Vec<String> {
+    let paths = files_below(folder).unwrap_or_default().into_iter();
+    let pictures = paths.filter(|path| is_output(Task::Predict, path) && is_image(path));
+    pictures.filter_map(|path| path.to_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

@@ -21,16 +21,27 @@ impl Scale {
         if low > high {
             return Self::of(0.0, 1.0);
         }
-        // A flat line lies in the middle of its axis.
-        let spread = if high > low { 0.0 } else { (high.abs() * 0.5).max(1e-9) };
-        let (low, high) = (low - spread, high + spread);
+        if low == high {
+            return Self::flat(low);
+        }
         let step = step(high - low);
-        Self::of((low / step).floor() * step, (high / step).ceil() * step)
+        Self::with_step((low / step).floor() * step, (high / step).ceil() * step, step)
+    }
+
+    /// A flat line lies in the middle of its axis, and nothing at its foot.
+    fn flat(value: f64) -> Self {
+        match value.abs() {
+            0.0 => Self::of(0.0, 1.0),
+            size => Self::around([value - size / 2.0, value + size / 2.0]),
+        }
     }
 
     /// Exactly this range.
     pub fn of(low: f64, high: f64) -> Self {
-        let step = step(high - low);
+        Self::with_step(low, high, step(high - low))
+    }
+
+    fn with_step(low: f64, high: f64, step: f64) -> Self {
         let first = (low / step - 1e-6).ceil() as i64;
         let last = (high / step + 1e-6).floor() as i64;
         let ticks = (first..=last).map(|i| i as f64 * step).collect();
@@ -102,6 +113,8 @@ mod tests {
             labels(&Scale::around([3.2, 6.1])),
             ["3.0", "3.5", "4.0", "4.5", "5.0", "5.5", "6.0", "6.5"]
         );
+        let narrow = Scale::around([4.1837, 4.1979]);
+        assert_eq!((narrow.ticks[0], narrow.low), (narrow.low, 4.182));
         assert_eq!(labels(&Scale::around([1.7e-4, 1.4e-3]))[1], "2e-4");
         assert_eq!(labels(&Scale::counting(1.0, 3.0)), ["1", "2", "3"]);
         assert_eq!(
@@ -118,6 +131,7 @@ mod tests {
             assert!(scale.low < scale.high && scale.ticks.len() < 20, "{values:?} {scale:?}");
         }
         assert_eq!(Scale::around([7.0]).share(7.0), 0.5);
+        assert_eq!(labels(&Scale::around([0.0])), labels(&Scale::of(0.0, 1.0)));
         let scale = Scale::counting(1.0, 1.0);
         assert_eq!((scale.share(1.0), labels(&scale)), (0.5, vec!["1".to_owned()]));
     }

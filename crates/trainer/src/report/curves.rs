@@ -87,11 +87,13 @@ fn draw_one(
     let steps = values.first().map_or(0, Vec::len);
     let average: Vec<f64> =
         (0..steps).map(|i| mean(&values.iter().map(|v| v[i]).collect::<Vec<_>>())).collect();
-    lines.push(Line {
+    // First, so that the thin lines of the classes are seen on it.
+    let all = Line {
         label: format!("all classes {}", note(&average)),
         points: points(&average),
-        stroke: Stroke { colour: INK, width: 4.0, dash: None },
-    });
+        stroke: Stroke { colour: INK, width: 5.0, dash: None },
+    };
+    lines.insert(0, all);
     let mut canvas = Canvas::new(SIZE[0], SIZE[1]);
     let area = canvas.area();
     let chart = Chart {
@@ -99,7 +101,8 @@ fn draw_one(
         x_label,
         y_label,
         x: Scale::of(0.0, 1.0),
-        y: Scale::of(0.0, 1.0),
+        // A line at 1 is not to lie on the frame.
+        y: Scale::of(0.0, 1.05),
         lines: &lines,
         legend: Legend::Beside,
     };
