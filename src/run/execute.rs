@@ -186,12 +186,12 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     ]
     .map(str::to_owned)
     .into();
-    if !order.launch.plots {
-        arguments.push("--no-plots".into());
-    }
     if let Some(weights) = &order.weights {
         mounts.push(mount(weights, WEIGHTS, false));
         arguments.extend(["--weights".to_owned(), WEIGHTS.to_owned()]);
+    }
+    if !order.launch.plots {
+        arguments.push("--no-plots".into());
     }
     Container {
         image: order.image.clone(),
