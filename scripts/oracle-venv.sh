@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the Python environment whose pycocotools the trainer's metrics are tested against.
+# Makes the Python environment that has the tools which the trainer is tested against: pycocotools
+# for its metrics, tensorboard for its event files.
 # Does nothing where it is complete. The tests that need it skip where it is missing.
 set -eu
 
@@ -7,12 +8,13 @@ cd "$(dirname "$0")/.."
 venv=target/oracle-venv
 numpy=2.2.6
 pycocotools=2.0.11
+tensorboard=2.21.0
 
 complete() {
-    "$venv/bin/python" - "$numpy" "$pycocotools" 2>/dev/null <<'EOF'
+    "$venv/bin/python" - "$numpy" "$pycocotools" "$tensorboard" 2>/dev/null <<'EOF'
 import sys
 from importlib.metadata import version
-sys.exit([version("numpy"), version("pycocotools")] != sys.argv[1:])
+sys.exit([version("numpy"), version("pycocotools"), version("tensorboard")] != sys.argv[1:])
 EOF
 }
 
@@ -22,6 +24,6 @@ if complete; then
 fi
 python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "numpy==$numpy" "pycocotools==$pycocotools"
+    "numpy==$numpy" "pycocotools==$pycocotools" "tensorboard==$tensorboard"
 complete
 echo "$venv is ready" >&2

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod settings;
 pub mod synth;

@@ -59,7 +59,7 @@ fn the_same_run_again_has_the_same_hashes_in_a_folder_of_its_own() {
     let place = Place::new();
     let first = place.train();
     let mut again = TRAIN.to_vec();
-    again.extend(["workers=7", "name=other"]);
+    again.extend(["workers=7", "plots=False", "name=other"]);
     let second = place.run(Task::Train, &again).unwrap();
     assert_eq!(second.folder, place.work().join("runs/train/other"));
     assert_eq!(second.record.run_hash, first.record.run_hash);
@@ -90,6 +90,9 @@ fn the_container_gets_the_contract_and_nothing_else() {
     let mounts: Vec<_> = container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
     assert_eq!(mounts, [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]);
     assert!(container.environment.is_empty());
+    place.run(Task::Val, &["data=data/data.yaml", WEIGHTS, "plots=False"]).unwrap();
+    let container = place.stand_in.container.lock().unwrap().clone().unwrap();
+    assert_eq!(container.arguments.last().unwrap(), "--no-plots");
 }
 
 #[test]

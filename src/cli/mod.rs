@@ -8,6 +8,7 @@ mod images;
 mod lock;
 mod plan;
 mod probe;
+mod report;
 mod run;
 mod runs;
 mod verify;
@@ -49,6 +50,8 @@ enum Verb {
     Verify(verify::Args),
     /// List run folders
     Runs(runs::Args),
+    /// Write a page that shows a run at a glance
+    Report(report::Args),
     /// Make data sets
     Data(data::Args),
 }
@@ -109,6 +112,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
+        Verb::Report(args) => report::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

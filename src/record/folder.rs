@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use ybox_spec::config::Task;
+use ybox_spec::dataset::is_image;
+use ybox_spec::pictures;
 use ybox_spec::record::Record;
 
 use super::seal::is_output;
@@ -22,6 +24,8 @@ pub mod file {
     pub const METRICS: &str = "metrics.json";
     pub const WEIGHTS: &str = "weights";
     pub const LABELS: &str = "labels";
+    /// Made by `ybox report` from the others, at any time: no part of a record.
+    pub const REPORT: &str = "report.html";
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +107,7 @@ impl RunFolder {
     }
 
     fn clear(&self, task: Task) -> Result<(), FolderError> {
-        self.remove_old().map_err(|e| create_error(&self.path, e))?;
+        self.remove_old(task).map_err(|e| create_error(&self.path, e))?;
         let left = files_below(&self.path).map_err(|e| create_error(&self.path, e))?;
         match left.into_iter().find(|path| is_output(task, path)) {
             Some(stranger) => Err(FolderError::Stranger { path: self.path.clone(), stranger }),
@@ -112,7 +116,7 @@ impl RunFolder {
     }
 
     /// The record goes first: a folder without one claims nothing.
-    fn remove_old(&self) -> io::Result<()> {
+    fn remove_old(&self, task: Task) -> io::Result<()> {
         let recorded: Option<Record> = fs::read(self.path.join(file::RECORD))
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -128,9 +132,18 @@ impl RunFolder {
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
-        for name in
-            [file::CONFIG, file::MANIFEST, file::EVENTS, file::RESULTS, file::STEPS, file::METRICS]
-        {
+        let named = [
+            file::CONFIG,
+            file::MANIFEST,
+            file::EVENTS,
+            file::RESULTS,
+            file::STEPS,
+            file::METRICS,
+            file::REPORT,
+        ];
+        // In a prediction such a name is a picture of the user's.
+        let drawn = pictures::all().filter(|_| task != Task::Predict);
+        for name in named.into_iter().chain(drawn) {
             remove(&self.path.join(name))?;
         }
         Ok(())
@@ -198,6 +211,13 @@ pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Names of all pictures below the run folder, sorted.
+pub fn pictures_below(folder: &Path) -> Vec<String> {
+    let paths = files_below(folder).unwrap_or_default().into_iter();
+    let pictures = paths.filter(|path| is_output(Task::Predict, path) && is_image(path));
+    pictures.filter_map(|path| path.to_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

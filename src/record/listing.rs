@@ -85,14 +85,20 @@ impl Explain for FindError {
     }
 }
 
-/// The run folder that `name` means: a path, or the beginning of a run hash.
+/// The run folder that `name` means, which has a record: a path, or the beginning of a run hash.
 pub fn find_run(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
+    let folder = find_folder(directory, name)?;
+    match folder.join(file::RECORD).exists() {
+        true => Ok(folder),
+        false => Err(FindError::NoRecord(name.into())),
+    }
+}
+
+/// The same, recorded or not.
+pub fn find_folder(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
     let folder = directory.join(name);
     if folder.is_dir() {
-        return match folder.join(file::RECORD).exists() {
-            true => Ok(folder),
-            false => Err(FindError::NoRecord(name.into())),
-        };
+        return Ok(folder);
     }
     let digits = name.strip_prefix("sha256:").unwrap_or(name);
     let is_hash = digits.len() >= SHORTEST_PREFIX && digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -129,22 +135,39 @@ fn folders(parent: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
+/// What a run folder says of itself; nothing of it is verified.
+#[derive(Debug)]
+pub struct Glance {
+    pub state: RunState,
+    pub config: Option<Config>,
+    pub record: Option<Record>,
+}
+
 /// `None` for a folder that no run was started in.
-fn summary(directory: &Path, folder: &Path) -> Option<RunSummary> {
+pub fn glance(folder: &Path) -> Option<Glance> {
     let config = read_config(folder);
     let record_there = folder.join(file::RECORD).exists();
     if config.is_none() && !record_there {
         return None;
     }
     let record = read_record(folder);
+    Some(Glance {
+        state: state(folder, record_there, record.as_ref()),
+        config: record.as_ref().map(|r| r.config.clone()).or(config),
+        record,
+    })
+}
+
+/// `None` for a folder that no run was started in.
+fn summary(directory: &Path, folder: &Path) -> Option<RunSummary> {
+    let Glance { state, config, record } = glance(folder)?;
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
-    let config = record.as_ref().map(|r| r.config.clone()).or(config);
     let (epochs, map) = progress(folder);
     Some(RunSummary {
         folder: folder.strip_prefix(directory).unwrap_or(folder).to_owned(),
         task: folder.parent().and_then(name).unwrap_or_default(),
         name: name(folder).unwrap_or_default(),
-        state: state(folder, record_there, record.as_ref()),
+        state,
         model: config.map(|c| model(&c).to_owned()),
         epochs,
         map,

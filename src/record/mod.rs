@@ -11,7 +11,9 @@ pub mod verify;
 
 pub use clock::{now_rfc3339, rfc3339};
 pub use digests::{FileDigests, hash_all};
-pub use folder::{FolderError, RunFolder, file};
-pub use listing::{FindError, RunState, RunSummary, find_run, list_runs};
+pub use folder::{FolderError, RunFolder, file, pictures_below};
+pub use listing::{
+    FindError, Glance, RunState, RunSummary, find_folder, find_run, glance, list_runs,
+};
 pub use seal::{SealError, Sealed, is_output, seal, write_config, write_manifest};
 pub use survey::{SurveyError, Wanted, pictures, pictures_and_labels, survey};

@@ -58,6 +58,7 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
     match (key, task) {
         ("source", Task::Train | Task::Val) => Some(Task::Predict),
         ("data", Task::Predict) => Some(Task::Val),
+        ("plots", Task::Predict) => Some(Task::Train),
         _ => None,
     }
 }
@@ -128,6 +129,7 @@ mod tests {
             (Task::Train, "worker=3", "unknown key `worker`: did you mean `workers`?"),
             (Task::Val, "epochs=3", "`epochs` is a setting of train, not of val"),
             (Task::Train, "source=x", "`source` is a setting of predict, not of train"),
+            (Task::Predict, "plots=True", "`plots` is a setting of train, not of predict"),
             (Task::Predict, "data=x", "`data` is a setting of val, not of predict"),
             (Task::Val, "save=True", "`save` is a setting of predict, not of val"),
             (

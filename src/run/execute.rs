@@ -190,6 +190,9 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
         mounts.push(mount(weights, WEIGHTS, false));
         arguments.extend(["--weights".to_owned(), WEIGHTS.to_owned()]);
     }
+    if !order.launch.plots {
+        arguments.push("--no-plots".into());
+    }
     Container {
         image: order.image.clone(),
         arguments,

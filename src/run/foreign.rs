@@ -48,7 +48,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("optimize", EXPORT),
     ("overlap_mask", OTHER_TASK),
     ("perspective", AUGMENTATION),
-    ("plots", "plots are not drawn yet"),
     ("pose", OTHER_TASK),
     ("pretrained", "say from which weights to start with `weights=FILE.safetensors`"),
     ("profile", "use the images per second that each epoch reports"),

@@ -337,6 +337,8 @@ pub struct Launch {
     pub name: Option<String>,
     /// Write into an existing run folder of that name.
     pub exist_ok: bool,
+    /// Draw curves and sample pictures (train, val).
+    pub plots: bool,
 }
 
 impl Default for Launch {
@@ -351,6 +353,7 @@ impl Default for Launch {
             project: None,
             name: None,
             exist_ok: false,
+            plots: true,
         }
     }
 }

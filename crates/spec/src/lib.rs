@@ -12,7 +12,10 @@ pub mod events;
 pub mod files;
 pub mod manifest;
 pub mod overrides;
+pub mod pictures;
 pub mod record;
+pub mod results;
+pub mod scale;
 pub mod weights;
 
 pub use digest::Digest;

@@ -44,6 +44,9 @@ struct Cli {
     /// Loader threads
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Draw no curves and no sample pictures
+    #[arg(long)]
+    no_plots: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -60,6 +63,8 @@ pub struct Job {
     pub out: PathBuf,
     pub weights: Option<PathBuf>,
     pub workers: usize,
+    /// Whether to draw curves and sample pictures.
+    pub plots: bool,
     pub emit: Emitter,
     pub stop: Stop,
 }
@@ -115,6 +120,7 @@ fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
         out: cli.out.clone(),
         weights: cli.weights.clone(),
         workers: cli.workers.max(1),
+        plots: !cli.no_plots,
         emit: Emitter::create(&cli.out.join("events.jsonl"))
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,

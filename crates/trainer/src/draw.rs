@@ -145,7 +145,7 @@ fn text_colour([r, g, b]: [u8; 3]) -> Rgb888 {
 }
 
 /// Fills left, top, right, bottom as far as they lie in the picture.
-fn fill(picture: &mut Picture, corners: [i64; 4], rgb: [u8; 3]) {
+pub(crate) fn fill(picture: &mut Picture, corners: [i64; 4], rgb: [u8; 3]) {
     let limits = [i64::from(picture.width()), i64::from(picture.height())];
     let [left, top, right, bottom]: [i64; 4] =
         std::array::from_fn(|i| corners[i].clamp(0, limits[i % 2]));

@@ -1,4 +1,5 @@
-//! The task `val`: given weights, measured on a split. Writes `metrics.json`.
+//! The task `val`: given weights, measured on a split. Writes `metrics.json`, and pictures of
+//! what was found.
 
 use ybox_spec::config::{Task, ValConfig};
 use ybox_spec::events::{Event, Images};
@@ -8,6 +9,7 @@ use crate::cli::Job;
 use crate::error::TrainerError;
 use crate::loading::load_model;
 use crate::loss::DetectionLoss;
+use crate::report::Pictures;
 use crate::scan::scan;
 use crate::train::loss_of_graph;
 use crate::validate::Validation;
@@ -36,5 +38,8 @@ pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
     let text = serde_json::to_string_pretty(&verdict.metrics).expect("metrics are plain data");
     files::write_atomic(&path, (text + "\n").as_bytes()).map_err(TrainerError::writing(&path))?;
     job.emit.say(Event::Metrics(verdict.metrics));
+    if job.plots {
+        Pictures::new(&job.out, &config.names).validation(&split, &verdict.evaluator)?;
+    }
     Ok(())
 }

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub metrics: Metrics,
     /// Means over the pictures.
     pub losses: Losses,
+    /// Knows every picture's boxes, by its place in the split.
+    pub evaluator: Evaluator,
 }
 
 impl Validation<'_> {
@@ -55,6 +57,7 @@ impl Validation<'_> {
         Ok(Verdict {
             metrics: evaluator.finish()?,
             losses: Losses { box_loss, cls_loss, dfl_loss },
+            evaluator,
         })
     }
 

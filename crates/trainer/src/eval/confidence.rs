@@ -43,7 +43,7 @@ impl ClassOutcome {
     }
 
     /// Precision and recall at every threshold.
-    fn curves(&self) -> Curves {
+    pub(super) fn curves(&self) -> Curves {
         let mut detections = self.detections.clone();
         detections.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut curve = Vec::with_capacity(detections.len());
@@ -63,9 +63,10 @@ impl ClassOutcome {
     }
 }
 
-struct Curves {
-    precision: Vec<f64>,
-    recall: Vec<f64>,
+/// At [`STEPS`] thresholds from 0 to 1.
+pub(super) struct Curves {
+    pub precision: Vec<f64>,
+    pub recall: Vec<f64>,
 }
 
 /// Precision and recall at `threshold`, in a line between the scores around it. Above all scores

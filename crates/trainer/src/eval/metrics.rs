@@ -9,8 +9,8 @@ use hotcoco::{AccumulatedEval, Annotation, COCO, COCOeval, Category, Dataset, Im
 use thiserror::Error;
 use ybox_spec::events::{ClassMetrics, Metrics};
 
-use super::Detection;
 use super::confidence::{ClassOutcome, Scored, at_best_f1};
+use super::{Confusion, Detection};
 
 #[derive(Debug, Error)]
 pub enum EvalError {
@@ -37,6 +37,17 @@ pub struct Evaluator {
 struct Picture {
     detections: Vec<Detection>,
     truths: Vec<Truth>,
+}
+
+/// How one class is found, at IoU 0.5.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassCurves {
+    pub name: String,
+    /// By confidence threshold, in equal steps from 0 to 1.
+    pub precision: Vec<f64>,
+    pub recall: Vec<f64>,
+    /// COCO's precision by recall, in equal steps from 0 to 1.
+    pub precision_by_recall: Vec<f64>,
 }
 
 /// Means over IoU 0.50 to 0.95, and at 0.50; 0 where a class has no objects.
@@ -110,6 +121,37 @@ impl Evaluator {
         // Computes the numbers; the lines themselves are not wanted.
         let _ = eval.summarize_lines();
         Ok(eval.stats().unwrap_or_default().to_vec())
+    }
+
+    /// The curves behind the metrics, of the classes that have objects, by number.
+    pub fn curves(&self) -> Result<Vec<ClassCurves>, EvalError> {
+        let eval = self.evaluated()?;
+        let by_recall = |class| eval.accumulated().map(|c| precision_by_recall(&eval, c, class));
+        let outcomes = self.outcomes().into_iter().enumerate();
+        let curves = outcomes.filter(|(_, outcome)| outcome.objects > 0).map(|(class, outcome)| {
+            let curves = outcome.curves();
+            ClassCurves {
+                name: self.names[class].clone(),
+                precision: curves.precision,
+                recall: curves.recall,
+                precision_by_recall: by_recall(class).unwrap_or_default(),
+            }
+        });
+        Ok(curves.collect())
+    }
+
+    /// What objects of each class were taken for.
+    pub fn confusion(&self) -> Confusion {
+        let mut confusion = Confusion::new(self.names.clone());
+        for picture in self.pictures.values() {
+            confusion.add(&picture.detections, &picture.truths);
+        }
+        confusion
+    }
+
+    /// What was found in picture `id`, best first, and what is there.
+    pub fn picture(&self, id: u64) -> Option<(&[Detection], &[Truth])> {
+        self.pictures.get(&id).map(|p| (p.detections.as_slice(), p.truths.as_slice()))
     }
 
     fn outcomes(&self) -> Vec<ClassOutcome> {
@@ -228,6 +270,13 @@ fn mean_precision(
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+fn precision_by_recall(eval: &COCOeval, curves: &AccumulatedEval, class: usize) -> Vec<f64> {
+    let (area, cap) = (eval.params.all_area_idx(), eval.params.max_det_idx());
+    let half = eval.params.iou_thr_idx(0.5).unwrap_or(0);
+    let at = |r| curves.precision[curves.precision_idx(half, r, class, area, cap)];
+    (0..curves.shape.r).map(|r| at(r).max(0.)).collect()
+}
+
 /// COCO's categories count from 1.
 fn category(class: usize) -> u64 {
     class as u64 + 1
@@ -287,6 +336,21 @@ mod tests {
         let metrics = evaluator.finish().unwrap();
         assert!((metrics.map50 - 0.5).abs() < 1e-12);
         assert_eq!(metrics.classes[1].map, 0.);
+    }
+
+    #[test]
+    fn curves_end_in_the_metrics() {
+        let mut evaluator = evaluator();
+        evaluator.add(1, &[detection(0., 0, 0.9)], &[truth(0., 0), truth(100., 0), truth(0., 2)]);
+        let curves = evaluator.curves().unwrap();
+        let names: Vec<_> = curves.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["cat", "owl"]);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let map50 = evaluator.finish().unwrap().classes[0].map50;
+        assert!((mean(&curves[0].precision_by_recall) - map50).abs() < 1e-12);
+        assert_eq!((curves[0].recall[0], curves[0].precision[0]), (0.5, 1.0));
+        assert_eq!((curves[0].recall[999], curves[0].precision[999]), (0.0, 1.0));
+        assert_eq!(mean(&curves[1].precision_by_recall), 0.0);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! CPU; running the model and turning boxes back into the picture's pixels are left to others.
 
 mod confidence;
+mod confusion;
 pub mod metrics;
 pub mod nms;
 
-pub use metrics::{EvalError, Evaluator, Truth};
+pub use confusion::Confusion;
+pub use metrics::{ClassCurves, EvalError, Evaluator, Truth};
 pub use nms::{Detection, Labels, Nms, suppress};
 
 /// Intersection over union of two boxes given by their corners.

@@ -24,6 +24,11 @@ impl ResultsCsv {
         Self { path: path.to_owned(), text: format!("{HEADER}\n") }
     }
 
+    /// What the file holds.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Adds the row of `epoch`, with the learning rates of weights, norms and biases at its end.
     pub fn append(&mut self, epoch: &Epoch, lrs: [f64; 3]) -> io::Result<()> {
         let (train, val, metrics) = (&epoch.train, &epoch.val, &epoch.metrics);

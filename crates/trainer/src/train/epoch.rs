@@ -51,6 +51,7 @@ impl Session {
                 return Ok(None);
             }
             let batch = batch?;
+            outputs.draw_batch(&batch)?;
             rates = self.schedule.at(epoch, sums.batches);
             let items = self.accumulate(&batch, epoch, outputs)?;
             if self.pending.batches >= rates.accumulate {

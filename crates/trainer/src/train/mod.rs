@@ -25,7 +25,8 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
     let train = scan(job, "train", classes, config.imgsz)?;
     let val = scan(job, "val", classes, config.imgsz)?;
     let mut session = Session::new(config, job, train.clone())?;
-    let mut outputs = Outputs::create(config, &job.out)?;
+    let mut outputs = Outputs::create(config, &job.out, job.plots)?;
+    outputs.draw_labels(&train)?;
     job.emit.say(Event::Start {
         task: Task::Train,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -41,6 +42,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
         let started = Instant::now();
         let Some(trained) = session.train_epoch(epoch, job, &mut outputs)? else {
             outputs.save_last(session.averaged()?, epoch)?;
+            outputs.draw_findings(&val)?;
             return Ok(Outcome::Interrupted { epoch });
         };
         let averaged = session.averaged()?;
@@ -54,8 +56,9 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
         }
         .run(averaged, &mut job.emit)?;
         let is_best = best.improves(epoch, &verdict.metrics);
-        let row = row(config, epoch, &trained, verdict, is_best, started);
+        let row = row(config, epoch, &trained, &verdict, is_best, started);
         outputs.save_epoch(averaged, &row, trained.rates.lr)?;
+        outputs.keep_findings(verdict.evaluator, is_best);
         let metrics = row.metrics.clone();
         job.emit.say(Event::Epoch(row));
         if epoch + 1 == config.epochs || best.exhausted(epoch) {
@@ -66,6 +69,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
             break;
         }
     }
+    outputs.draw_findings(&val)?;
     Ok(Outcome::Finished)
 }
 
@@ -78,7 +82,7 @@ fn row(
     config: &TrainConfig,
     epoch: u32,
     trained: &Trained,
-    verdict: crate::validate::Verdict,
+    verdict: &crate::validate::Verdict,
     best: bool,
     started: Instant,
 ) -> events::Epoch {
@@ -87,7 +91,7 @@ fn row(
         epochs: config.epochs,
         train: trained.losses,
         val: verdict.losses,
-        metrics: verdict.metrics,
+        metrics: verdict.metrics.clone(),
         lr: trained.rates.lr[0],
         instances: trained.instances,
         imgsz: config.imgsz,

@@ -1,0 +1,133 @@
+//! Sheets of sample pictures with their boxes: batches as the network was trained on them, and
+//! validation pictures with what is there and with what was found.
+
+use super::canvas::Canvas;
+use crate::data::resize::resize_to_fit;
+use crate::data::{Batch, DataError, Picture, Split};
+use crate::draw::{LabelledBox, draw_boxes};
+use crate::eval::Evaluator;
+
+/// Pictures on a sheet: 4 by 4.
+pub const PER_SHEET: usize = 16;
+const COLUMNS: usize = 4;
+
+/// Largest side of a picture on a sheet.
+const SIDE: u32 = 480;
+const GAP: u32 = 4;
+
+/// Fainter boxes would cover the picture.
+const CONFIDENCE: f32 = 0.25;
+
+/// Which boxes of a validation picture are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boxes {
+    There,
+    Found,
+}
+
+/// The first pictures of `batch`. `names`: the classes, by number.
+pub fn batch(batch: &Batch, names: &[String]) -> Picture {
+    let side = batch.size;
+    let len = 3 * side as usize * side as usize;
+    let tiles = batch.pixels.chunks_exact(len).take(PER_SHEET).enumerate().map(|(i, planes)| {
+        let picture = resize_to_fit(Picture::from_planes(side, side, planes), side.min(SIDE));
+        let scale = picture.width() as f32;
+        let of_picture = batch.targets.iter().filter(|target| target.image == i);
+        let boxes = of_picture.map(|t| {
+            let [x, y, w, h] = t.bbox.map(|v| v * scale);
+            let corners = [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
+            LabelledBox { class: t.class, corners, label: name(names, t.class) }
+        });
+        with_boxes(picture, boxes.collect())
+    });
+    sheet(tiles.collect())
+}
+
+/// Sheet `number` of the pictures of `split`; `None` beyond the last.
+pub fn validation(
+    split: &Split,
+    evaluator: &Evaluator,
+    names: &[String],
+    number: usize,
+    which: Boxes,
+) -> Result<Option<Picture>, DataError> {
+    let end = split.len().min((number + 1) * PER_SHEET);
+    let tiles: Vec<_> = (number * PER_SHEET..end)
+        .map(|index| {
+            let whole = split.picture(index)?;
+            let picture = resize_to_fit((*whole).clone(), split.imgsz().min(SIDE));
+            // Boxes are in pixels of the original.
+            let scale = picture.width() as f32 / split.samples[index].width as f32;
+            Ok(with_boxes(picture, boxes(evaluator, index, names, which, scale)))
+        })
+        .collect::<Result<_, DataError>>()?;
+    Ok((!tiles.is_empty()).then(|| sheet(tiles)))
+}
+
+fn boxes(
+    evaluator: &Evaluator,
+    index: usize,
+    names: &[String],
+    which: Boxes,
+    scale: f32,
+) -> Vec<LabelledBox> {
+    let Some((found, there)) = evaluator.picture(index as u64) else { return Vec::new() };
+    let labelled = |class: u32, corners: [f32; 4], label: String| LabelledBox {
+        class,
+        corners: corners.map(|v| v * scale),
+        label,
+    };
+    match which {
+        Boxes::There => {
+            there.iter().map(|t| labelled(t.class, t.bbox, name(names, t.class))).collect()
+        }
+        Boxes::Found => found
+            .iter()
+            .filter(|d| d.score > CONFIDENCE)
+            .map(|d| labelled(d.class, d.bbox, format!("{} {:.1}", name(names, d.class), d.score)))
+            .collect(),
+    }
+}
+
+fn name(names: &[String], class: u32) -> String {
+    names.get(class as usize).cloned().unwrap_or_else(|| class.to_string())
+}
+
+fn with_boxes(mut picture: Picture, boxes: Vec<LabelledBox>) -> Picture {
+    draw_boxes(&mut picture, &boxes);
+    picture
+}
+
+/// In rows of four, each tile in the middle of a square that the largest fits in.
+fn sheet(tiles: Vec<Picture>) -> Picture {
+    let side = tiles.iter().map(|t| t.width().max(t.height())).max().unwrap_or(1);
+    let (columns, rows) = (COLUMNS.min(tiles.len()).max(1), tiles.len().div_ceil(COLUMNS).max(1));
+    let extent = |count: usize| count as u32 * (side + GAP) + GAP;
+    let mut canvas = Canvas::new(extent(columns), extent(rows));
+    for (i, tile) in tiles.iter().enumerate() {
+        let corner = |place: usize, size: u32| extent(place) + (side - size) / 2;
+        let at = [corner(i % COLUMNS, tile.width()), corner(i / COLUMNS, tile.height())];
+        canvas.paste(tile, at);
+    }
+    canvas.into_picture()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Target;
+    use crate::draw::colour;
+
+    #[test]
+    fn a_batch_is_a_sheet_of_its_pictures_with_their_boxes() {
+        let planes = vec![200; 5 * 3 * 64 * 64];
+        let targets = vec![Target { image: 4, class: 1, bbox: [0.5, 0.5, 0.5, 0.5] }];
+        let batch = Batch { pixels: planes, size: 64, targets, indices: vec![0; 5] };
+        let picture = super::batch(&batch, &["a".into(), String::new()]);
+        assert_eq!((picture.width(), picture.height()), (4 * 68 + 4, 2 * 68 + 4));
+        // The fifth picture begins the second row.
+        assert_eq!(picture.pixel(4 + 16, 72 + 16), colour(1));
+        assert_eq!(picture.pixel(4 + 30, 72 + 30), [200; 3]);
+        assert_eq!(picture.pixel(72 + 16, 72 + 16), [255; 3]);
+    }
+}

@@ -1,0 +1,39 @@
+//! `ybox report`: one run at a glance, as a page.
+
+use std::io::{self, Write};
+
+use super::{Context, ExitStatus};
+use crate::record::find_folder;
+use crate::report;
+use crate::ui::Failure;
+
+const AFTER_HELP: &str = "\
+Writes report.html into the run folder and prints where it is: curves, metrics by class, notes,
+samples, settings and hashes in one file that loads nothing else. It is made from the other files,
+completed run or not; it is no part of the record and changes nothing that `ybox verify` checks.
+
+Exit status: 0 the report is written; 1 there is no such run; 2 bad usage or something unexpected.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// A run folder, or six or more digits of the hash of a run under ./runs
+    run: String,
+}
+
+pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let directory = std::env::current_dir()
+        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let folder = find_folder(&directory, &args.run)?;
+    let shown = |path: &std::path::Path| {
+        path.strip_prefix(&directory).unwrap_or(path).display().to_string()
+    };
+    let path = shown(&report::write(&folder, &shown(&folder))?);
+    let line = match context.settings.json {
+        true => serde_json::json!({ "report": path }).to_string(),
+        false => path,
+    };
+    // Nobody reading is no error.
+    let _ = writeln!(io::stdout(), "{line}");
+    Ok(ExitStatus::Yes)
+}
