@@ -138,6 +138,22 @@ fn training_starts_from_weights() {
 }
 
 #[test]
+fn a_training_may_use_some_pictures_and_one_class() {
+    let place = Place::new();
+    let arguments = ["data=data/data.yaml", "epochs=1", "fraction=0.5", "single_cls=True"];
+    let finished = place.run(Task::Train, &arguments).unwrap();
+    let Config::Train(config) = &finished.record.config else { panic!() };
+    assert_eq!(config.names, ["item"]);
+    let manifest = fs::read_to_string(finished.folder.join("data.manifest")).unwrap();
+    let paths: Vec<_> = manifest.lines().map(|l| l.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(paths, ["images/train/2.jpg", "images/val/3.jpg", "labels/val/3.txt"]);
+    assert!(place.verify(&finished.folder).passes());
+    // Weights of one class are no start for three.
+    let failure = refused(place.run(Task::Train, &[&TRAIN[..], &[WEIGHTS]].concat()));
+    assert!(failure.what.contains("has weights for 1 classes, the data set has 3"), "{failure}");
+}
+
+#[test]
 fn stopping_once_saves_and_records() {
     let mut place = Place::new();
     place.stand_in.mood = Mood::Stopped(1);
@@ -226,7 +242,8 @@ fn what_cannot_run_is_refused_before_a_folder_is_made() {
         (Task::Train, vec![data, "model=yolov12s", "weights=s.safetensors"]),
         (Task::Train, vec![data, "device=0"]),
         (Task::Train, vec![data, "imgsz=333"]),
-        (Task::Train, vec![data, "mixup=0.1"]),
+        (Task::Train, vec![data, "cutmix=0.1"]),
+        (Task::Train, vec![data, "classes=[0, 3]"]),
         (Task::Val, vec![data]),
         (Task::Val, vec![data, "model=yolov12n"]),
         (Task::Val, vec![data, "weights=n.pt"]),

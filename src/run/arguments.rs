@@ -24,7 +24,10 @@ pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Sorted, Run
 }
 
 /// Sorts settings and refuses those that `task` does not have.
-pub fn sort(task: Task, values: Values) -> Result<Sorted, RunError> {
+pub fn sort(task: Task, mut values: Values) -> Result<Sorted, RunError> {
+    if task == Task::Train {
+        take_pretrained(&mut values)?;
+    }
     if values.contains_key("names") {
         let origin = if task == Task::Train { "data set" } else { "weights" };
         return Err(RunError::NamesGiven { origin });
@@ -49,6 +52,22 @@ fn parse(argument: &str) -> Result<(String, Value), ConfigError> {
         _ => {
             let mut values = overrides::parse_arguments(&[argument])?.into_iter();
             Ok(values.next().expect("one argument gives one setting"))
+        }
+    }
+}
+
+/// `pretrained=FILE` is another name for `weights=FILE`.
+fn take_pretrained(values: &mut Values) -> Result<(), RunError> {
+    let Some(Value::String(file)) = values.get("pretrained").cloned() else { return Ok(()) };
+    values.remove("pretrained");
+    match values.get("weights").and_then(|w| w.as_str()) {
+        Some(weights) if weights != file => {
+            let also = format!("pretrained={file}");
+            Err(RunError::TwoWeights { weights: weights.into(), also })
+        }
+        _ => {
+            values.insert("weights".into(), file.into());
+            Ok(())
         }
     }
 }
@@ -123,6 +142,63 @@ mod tests {
     }
 
     #[test]
+    fn pretrained_is_weights_by_another_name() {
+        let pretrained = "pretrained=a/best.safetensors";
+        for arguments in [&[pretrained][..], &[pretrained, "weights=a/best.safetensors"]] {
+            let sorted = sorted(Task::Train, arguments).unwrap();
+            assert_eq!(sorted.launch["weights"], "a/best.safetensors");
+            assert!(sorted.config.is_empty());
+        }
+        let error = sorted(Task::Train, &[pretrained, "weights=b"]).unwrap_err().to_string();
+        assert_eq!(error, "both weights=b and pretrained=a/best.safetensors are given");
+    }
+
+    /// What users of ultralytics can give in training.
+    const PEERS: &str = "model data epochs time patience batch imgsz save save_period cache device \
+        workers project name exist_ok pretrained cls_remap optimizer verbose seed deterministic \
+        single_cls rect cos_lr close_mosaic resume amp fraction profile freeze multi_scale compile \
+        channels_last overlap_mask mask_ratio dropout val split save_json conf iou max_det quantize \
+        dnn nms plots lr0 lrf momentum weight_decay warmup_epochs warmup_momentum warmup_bias_lr box \
+        cls dfl cls_pw distill_model dis pose kobj rle angle dlog dgrad dlam nbs hsv_h hsv_s hsv_v \
+        degrees translate scale shear perspective flipud fliplr bgr mosaic mixup cutmix copy_paste \
+        copy_paste_mode auto_augment erasing cfg tracker";
+
+    /// The first column of the reference's table, where the reference is there.
+    fn reference() -> Option<Vec<String>> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/reference/peer.md");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            println!("not compared with the reference: {path} is absent");
+            return None;
+        };
+        let rows = text.lines().skip_while(|line| !line.starts_with("## Train arguments"));
+        let rows = rows.skip_while(|line| !line.starts_with("|---")).skip(1);
+        let names = rows.take_while(|line| line.starts_with('|')).flat_map(|row| {
+            let column = row.split('|').nth(1).unwrap_or_default();
+            let column = column.replace("copy_paste(,_mode)", "copy_paste,copy_paste_mode");
+            column.split([',', '/']).map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+        });
+        Some(names.collect())
+    }
+
+    #[test]
+    fn every_setting_that_users_bring_along_is_taken_or_answered() {
+        let known: Vec<_> = PEERS.split_whitespace().collect();
+        if let Some(reference) = reference() {
+            assert_eq!(known, reference);
+        }
+        let ours = [config_keys(Task::Train), keys::<Launch>()].concat();
+        for key in known {
+            if ours.iter().any(|k| k == key) {
+                continue;
+            }
+            // `True` is no value of most: the key alone decides.
+            let error = sorted(Task::Train, &[&format!("{key}=True")]).unwrap_err();
+            let answered = matches!(error, RunError::Foreign { .. } | RunError::OtherTask { .. });
+            assert!(answered, "{key}: {error}");
+        }
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_key() {
         for (task, argument, expected) in [
             (Task::Train, "epoch=3", "unknown key `epoch`: did you mean `epochs`?"),
@@ -142,6 +218,14 @@ mod tests {
                 "amp=True",
                 "`amp` is not a setting of ybox: training is in fp32; mixed precision is not supported yet",
             ),
+            (
+                Task::Train,
+                "pretrained=True",
+                "`pretrained` is not a setting of ybox: say from which weights to start with \
+                 `pretrained=FILE.safetensors` or `weights=FILE.safetensors`; without, training \
+                 starts from scratch",
+            ),
+            (Task::Predict, "classes=[0]", "`classes` is a setting of train, not of predict"),
             (Task::Train, "names=[a]", "`names` cannot be set: class names come from the data set"),
             (Task::Train, "epochs", "`epochs` is not of the form key=value"),
         ] {

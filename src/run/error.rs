@@ -26,8 +26,9 @@ pub enum RunError {
     ModelIsFile { model: String },
     #[error("model={model} is an architecture; {} needs weights", task.name())]
     ModelIsName { model: String, task: Task },
-    #[error("both weights={weights} and model={model} are given")]
-    TwoWeights { weights: String, model: String },
+    /// `also`: the other setting and its value.
+    #[error("both weights={weights} and {also} are given")]
+    TwoWeights { weights: String, also: String },
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error("{} has weights of {found}, not of {wanted}", path.display())]

@@ -7,7 +7,7 @@ use ybox_spec::config::{
     Compute, Config, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::DataSet;
-use ybox_spec::overrides::{self, Schema, Values, keys};
+use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
 use ybox_spec::weights::WeightsInfo;
 
 use super::arguments::{self, Sorted};
@@ -157,7 +157,8 @@ fn take_weights(task: Task, line: &mut Sorted) -> Result<Values, RunError> {
         }
         match launch.get("weights").and_then(|w| w.as_str()) {
             Some(weights) if weights != model => {
-                return Err(RunError::TwoWeights { weights: weights.into(), model });
+                let also = format!("model={model}");
+                return Err(RunError::TwoWeights { weights: weights.into(), also });
             }
             _ => launch.insert("weights".into(), model.into()),
         };
@@ -194,8 +195,9 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     refuse_files(&given)?;
     let draft: TrainConfig = given.config(Values::new())?;
     let (_, set) = given.data_set()?;
+    let names = trained_names(&draft, &set)?;
     let weights = match given.launch.weights {
-        Some(_) => Some(initial_weights(&given, &draft, set.names().len())?),
+        Some(_) => Some(initial_weights(&given, &draft, names.len())?),
         None => None,
     };
     let image = given.image(store)?;
@@ -204,15 +206,38 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
         None => image_preset(store, &image, &draft.model)?,
     };
     let mut config: TrainConfig = given.config(preset)?;
-    config.names = set.names().to_vec();
+    config.names = trained_names(&config, &set)?;
     let mut wanted = Vec::new();
     for split in ["train", "val"] {
         let pictures = set.images(split).map_err(RunError::from)?;
-        wanted.extend(pictures_and_labels(split, pictures));
+        let fraction = if split == "train" { config.fraction } else { 1.0 };
+        wanted.extend(pictures_and_labels(split, spread(pictures, fraction)));
     }
     let data = (set.root().to_owned(), wanted);
     config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Train(config), image, data, weights))
+}
+
+/// Name of the one class of `single_cls`.
+const SINGLE_CLASS: &str = "item";
+
+/// The classes that the model learns to tell apart.
+fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, ConfigError> {
+    let names = set.names();
+    if let Some(class) = config.classes.iter().find(|class| **class as usize >= names.len()) {
+        let reason =
+            format!("{class} is not below the data set's number of classes, {}", names.len());
+        return Err(ConfigError::Value { key: "classes".into(), reason });
+    }
+    Ok(if config.single_cls { vec![SINGLE_CLASS.to_owned()] } else { names.to_vec() })
+}
+
+/// The share `fraction` of `pictures`, at even distances; at least one.
+fn spread(pictures: Vec<PathBuf>, fraction: f64) -> Vec<PathBuf> {
+    let kept = |count: usize| (count as f64 * fraction) as usize;
+    let none = kept(pictures.len()) == 0;
+    let chosen = |i: usize| kept(i + 1) > kept(i) || (none && i == 0);
+    pictures.into_iter().enumerate().filter(|(i, _)| chosen(*i)).map(|(_, path)| path).collect()
 }
 
 /// `model=FILE` is how other tools name the weights to start from.
@@ -304,5 +329,24 @@ fn same_names(weights: (&Path, &[String]), data: (&Path, &[String])) -> Result<(
             theirs: shown(weights.1, index),
             theirs_in: weights.0.to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fraction_is_spread_evenly_and_never_empty() {
+        let pictures = |count: usize| (0..count).map(|i| PathBuf::from(i.to_string())).collect();
+        let kept = |count, fraction| {
+            let kept = spread(pictures(count), fraction).into_iter();
+            kept.map(|path| path.to_str().unwrap().parse::<usize>().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(5, 1.0), [0, 1, 2, 3, 4]);
+        assert_eq!(kept(8, 0.5), [1, 3, 5, 7]);
+        assert_eq!(kept(10, 0.3), [3, 6, 9]);
+        assert_eq!(kept(10, 0.01), [0]);
+        assert_eq!(kept(205, 0.1).len(), 20);
     }
 }

@@ -70,7 +70,9 @@ impl RunView {
                     pictures(images)
                 ));
             }
-            Event::Settings { values } => self.say(&format!("in force: {}", settings(values))),
+            Event::Settings { values } => self.settings(values),
+            // In force all along, or as the schedule has it: for the log.
+            Event::Augmentation { .. } => {}
             Event::Note { message, file, line, .. } => self.note(message, file.as_deref(), *line),
             Event::Progress(progress) => self.progress(progress),
             Event::Epoch(epoch) => {
@@ -96,6 +98,16 @@ impl RunView {
                 self.bar = None;
                 self.say(&format!("done in {seconds:.1} s"));
             }
+        }
+    }
+
+    fn settings(&self, values: &Map<String, Value>) {
+        let mut values = values.clone();
+        let augmentation = values.remove("augmentation");
+        self.say(&format!("in force: {}", pairs(&values)));
+        if let Some(Value::Object(mut strengths)) = augmentation {
+            strengths.retain(|_, strength| strength.as_f64() != Some(0.0));
+            self.say(&format!("augmentation: {}", pairs(&strengths)));
         }
     }
 
@@ -165,7 +177,7 @@ fn pictures(images: &Images) -> String {
     format!("{} images", counts.join(", "))
 }
 
-fn settings(values: &Map<String, Value>) -> String {
+fn pairs(values: &Map<String, Value>) -> String {
     let shown = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     let pairs: Vec<_> =
         values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();

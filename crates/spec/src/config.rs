@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::augmentation::{self, AugmentSchedule};
 use crate::overrides::{ConfigError, Schema};
 use crate::{Digest, canonical};
 
@@ -132,6 +133,39 @@ pub enum OptimizerChoice {
     AdamW,
 }
 
+/// Layers of a model, 0 to [`LAST_LAYER`]: the first so many, or those listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "neither a number of layers nor a list of them")]
+pub enum Freeze {
+    First(u32),
+    Listed(Vec<u32>),
+}
+
+/// Index of the head, in both graphs.
+pub const LAST_LAYER: u32 = 21;
+
+impl Freeze {
+    pub fn covers(&self, layer: u32) -> bool {
+        match self {
+            Self::First(count) => layer < *count,
+            Self::Listed(layers) => layers.contains(&layer),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let last = match self {
+            Self::First(count) => *count,
+            Self::Listed(layers) => layers.iter().copied().max().unwrap_or(0),
+        };
+        within("freeze", f64::from(last), 0.0, f64::from(LAST_LAYER))?;
+        if (0..=LAST_LAYER).all(|layer| self.covers(layer)) {
+            let reason = "every layer is frozen: nothing would be trained".into();
+            return Err(ConfigError::Value { key: "freeze".into(), reason });
+        }
+        Ok(())
+    }
+}
+
 /// Post-processing of raw predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nms {
@@ -194,12 +228,34 @@ pub struct TrainConfig {
     pub translate: f64,
     pub scale: f64,
     pub shear: f64,
+    /// Largest tilt about either axis: the change of depth per pixel.
+    pub perspective: f64,
     /// Probabilities.
     pub flipud: f64,
     pub fliplr: f64,
     pub mosaic: f64,
-    /// The last epochs train without mosaic.
+    pub mixup: f64,
+    /// Of each object with a polygon. Boxes alone can't be copied.
+    pub copy_paste: f64,
+    /// The last epochs train without mosaic, mixup and copy_paste.
     pub close_mosaic: u32,
+    /// How the strengths change over the epochs.
+    pub augment_schedule: AugmentSchedule,
+    /// Training pictures change their side from batch to batch by up to this share of `imgsz`, in
+    /// steps of 32 pixels.
+    pub multi_scale: f64,
+    /// Share of the training pictures that is used, spread evenly over the sorted list.
+    pub fraction: f64,
+    /// Class indices whose objects count; objects of others are ignored. Empty: all.
+    pub classes: Vec<u32>,
+    /// All classes are one, called `item`.
+    pub single_cls: bool,
+    /// Classes weigh in the loss by their number of objects to the power of minus this.
+    pub cls_pw: f64,
+    /// Layers that keep their weights and statistics.
+    pub freeze: Freeze,
+    /// Weights are also kept every so many epochs, as `weights/epochN.safetensors`; below 1 never.
+    pub save_period: i32,
     #[serde(flatten)]
     pub nms: Nms,
     #[serde(flatten)]
@@ -239,10 +295,21 @@ impl Default for TrainConfig {
             translate: 0.1,
             scale: 0.5,
             shear: 0.0,
+            perspective: 0.0,
             flipud: 0.0,
             fliplr: 0.5,
             mosaic: 1.0,
+            mixup: 0.0,
+            copy_paste: 0.0,
             close_mosaic: 10,
+            augment_schedule: AugmentSchedule::new(),
+            multi_scale: 0.0,
+            fraction: 1.0,
+            classes: Vec::new(),
+            single_cls: false,
+            cls_pw: 0.0,
+            freeze: Freeze::First(0),
+            save_period: -1,
             nms: VAL_NMS,
             compute: Compute::default(),
         }
@@ -403,6 +470,8 @@ impl Schema for TrainConfig {
             ("flipud", self.flipud),
             ("fliplr", self.fliplr),
             ("mosaic", self.mosaic),
+            ("mixup", self.mixup),
+            ("copy_paste", self.copy_paste),
         ] {
             within(key, value, 0.0, 1.0)?;
         }
@@ -416,6 +485,13 @@ impl Schema for TrainConfig {
         within("scale", self.scale, 0.0, 0.99)?;
         within("degrees", self.degrees, 0.0, 180.0)?;
         within("shear", self.shear, 0.0, 80.0)?;
+        within("perspective", self.perspective, 0.0, 0.001)?;
+        within("multi_scale", self.multi_scale, 0.0, 0.9)?;
+        within("fraction", self.fraction, f64::MIN_POSITIVE, 1.0)?;
+        within("cls_pw", self.cls_pw, 0.0, 2.0)?;
+        within("save_period", f64::from(self.save_period), -1.0, 1e6)?;
+        self.freeze.check()?;
+        augmentation::check(&self.augment_schedule)?;
         for (key, value) in [
             ("warmup_epochs", self.warmup_epochs),
             ("box", self.box_gain),
@@ -523,6 +599,21 @@ mod tests {
         ValConfig::default().check().unwrap();
         PredictConfig::default().check().unwrap();
         Launch::default().check().unwrap();
+    }
+
+    #[test]
+    fn layers_are_frozen_by_number_or_by_list_but_never_all() {
+        let freeze = |yaml: &str| {
+            let config: TrainConfig = serde_yaml::from_str(yaml).unwrap();
+            config.check().map(|()| config.freeze)
+        };
+        assert_eq!(freeze("freeze: 2"), Ok(Freeze::First(2)));
+        let listed = freeze("freeze: [0, 21]").unwrap();
+        assert_eq!([0, 1, 21].map(|layer| listed.covers(layer)), [true, false, true]);
+        assert_eq!(freeze("freeze: 22").unwrap_err().to_string(), "freeze: 22 is outside 0 to 21");
+        let all = serde_yaml::to_string(&(0..=LAST_LAYER).collect::<Vec<_>>()).unwrap();
+        let error = freeze(&format!("freeze:\n{all}")).unwrap_err().to_string();
+        assert!(error.starts_with("freeze: every layer is frozen"), "{error}");
     }
 
     #[test]

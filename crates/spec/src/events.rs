@@ -21,6 +21,8 @@ pub enum Event {
     Start { task: Task, version: String, model: String, parameters: u64, images: Images },
     /// What is really in force, after `auto` was settled: optimizer, lr, weight decay, ...
     Settings { values: Map<String, Value> },
+    /// Strengths of the augmentations in an epoch, from 1; by key, after the schedule.
+    Augmentation { epoch: u32, values: Map<String, Value> },
     /// Something a person should know; `code` is stable.
     Note {
         code: String,

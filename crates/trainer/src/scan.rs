@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Progress;
 
 use crate::cli::Job;
@@ -20,8 +21,30 @@ pub fn scan(
     classes: usize,
     imgsz: u32,
 ) -> Result<Arc<Split>, TrainerError> {
+    Ok(Arc::new(read(job, split, classes as u32, imgsz)?))
+}
+
+/// Scans `split` for a training, with the classes that it is about.
+pub fn scan_for_training(
+    job: &mut Job,
+    split: &str,
+    config: &TrainConfig,
+) -> Result<Arc<Split>, TrainerError> {
+    // Where all classes are one, the config names just that one; labels still have their own.
+    let classes = if config.single_cls { u32::MAX } else { config.names.len() as u32 };
+    let mut scanned = read(job, split, classes, config.imgsz)?;
+    if !config.classes.is_empty() {
+        scanned.keep_classes(&config.classes);
+    }
+    if config.single_cls {
+        scanned.merge_classes();
+    }
+    Ok(Arc::new(scanned))
+}
+
+fn read(job: &mut Job, split: &str, classes: u32, imgsz: u32) -> Result<Split, TrainerError> {
     let options = ScanOptions {
-        classes: classes as u32,
+        classes,
         imgsz,
         workers: job.workers,
         cache_bytes: CACHE_BYTES,
@@ -45,5 +68,5 @@ pub fn scan(
     for problem in &scanned.problems {
         job.emit.say(problem.into());
     }
-    Ok(Arc::new(scanned))
+    Ok(scanned)
 }

@@ -32,6 +32,14 @@ fn paint(picture: &mut Picture, [left, top, right, bottom]: [u32; 4], class: usi
     }
 }
 
+/// The same label as a polygon of four points.
+fn outline(class: usize, [l, t, r, b]: [u32; 4], [width, height]: [u32; 2]) -> String {
+    let points = [[l, t], [r, t], [r, b], [l, b]].map(|[x, y]| {
+        format!("{} {}", f64::from(x) / f64::from(width), f64::from(y) / f64::from(height))
+    });
+    format!("{class} {}\n", points.join(" "))
+}
+
 fn line(class: usize, corners: [u32; 4], [width, height]: [u32; 2]) -> String {
     let [l, t, r, b] = corners.map(f64::from);
     let (w, h) = (f64::from(width), f64::from(height));
@@ -147,4 +155,76 @@ fn with_mosaic() {
 #[test]
 fn with_colour_jitter_nothing_moves() {
     assert!(compare(&TrainConfig { hsv_h: 0.01, hsv_s: 0.1, hsv_v: 0.1, ..still() }, 0.8) > 100);
+}
+
+#[test]
+fn with_perspective() {
+    let strong = TrainConfig { perspective: 0.001, translate: 0.1, scale: 0.2, ..still() };
+    assert!(compare(&strong, 1.5) > 80);
+}
+
+/// One red rectangle with a polygon per picture.
+fn outlined() -> Drawn {
+    (0..4).fold(Drawn::new(), |set, i| {
+        let (size, corners) = ([160, 120], [8 + 4 * i, 20 + 9 * i, 40, 70]);
+        let mut picture = Picture::filled(size[0], size[1], [0; 3]);
+        paint(&mut picture, corners, 0);
+        set.picture(&format!("p{i}"), &picture, &outline(0, corners, size))
+    })
+}
+
+#[test]
+fn with_copies_of_outlined_objects() {
+    let side = 160;
+    let split = outlined().scan(&ScanOptions { imgsz: side, ..OPTIONS });
+    assert!(split.has_polygons());
+    let config = TrainConfig { imgsz: side, copy_paste: 0.5, fliplr: 0.5, scale: 0.1, ..still() };
+    let augmentation = Augmentation::from(&config);
+    let mut copies = 0;
+    for (epoch, index) in (0..10).flat_map(|epoch| (0..4).map(move |index| (epoch, index))) {
+        let sample = augmentation.apply(&split, index, epoch).unwrap();
+        let all = sample.objects.iter().map(|object| corners(object, side as f32));
+        let around = all
+            .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
+            .unwrap();
+        let found = extent(&sample.planes, 0, side as usize).unwrap();
+        for (a, b) in found.into_iter().zip(around) {
+            assert!((a - b).abs() <= 1.0, "{index} {epoch}: {found:?}, boxes {around:?}");
+        }
+        copies += sample.objects.len() - 1;
+    }
+    assert!((8..32).contains(&copies), "{copies} of 40");
+}
+
+#[test]
+fn copies_need_polygons() {
+    let split = painted().scan(&ScanOptions { imgsz: 160, ..OPTIONS });
+    let of = |copy_paste| {
+        let config = TrainConfig { imgsz: 160, copy_paste, ..Default::default() };
+        Augmentation::from(&config).apply(&split, 2, 0).unwrap()
+    };
+    assert!(!split.has_polygons());
+    assert_eq!(of(1.0), of(0.0));
+}
+
+#[test]
+fn with_mixup_the_objects_of_both_are_there() {
+    let split = painted().scan(&ScanOptions { imgsz: 160, ..OPTIONS });
+    let of = |mixup, index| {
+        let config = TrainConfig { imgsz: 160, mixup, ..still() };
+        Augmentation::from(&config).apply(&split, index, 0).unwrap()
+    };
+    let plain: Vec<_> = (0..split.len()).map(|index| of(0.0, index)).collect();
+    for (index, own) in plain.iter().enumerate() {
+        let mixed = of(1.0, index);
+        let (first, second) = mixed.objects.split_at(own.objects.len());
+        assert_eq!(first, own.objects);
+        let partner = plain.iter().find(|other| other.objects == second).unwrap();
+        // Between the two, and not far from their middle.
+        for ((level, a), b) in mixed.planes.iter().zip(&own.planes).zip(&partner.planes) {
+            let middle = (f32::from(*a) + f32::from(*b)) / 2.0;
+            let slack = 1.0 + f32::from(a.abs_diff(*b)) * 0.3;
+            assert!((f32::from(*level) - middle).abs() <= slack, "{level}: {a} and {b}");
+        }
+    }
 }

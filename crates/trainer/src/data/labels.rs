@@ -1,6 +1,6 @@
 //! Parsing a YOLO label file: one object per line, `class cx cy w h`, or a polygon
-//! `class x1 y1 x2 y2 ...` that becomes its bounding box; numbers are shares of the picture's
-//! width and height. What is wrong with a line is a [`Problem`], whose module has the rules.
+//! `class x1 y1 x2 y2 ...`, which is kept beside its bounding box; numbers are shares of the
+//! picture's width and height. What is wrong with a line is a [`Problem`], whose module has the rules.
 
 use std::collections::HashSet;
 
@@ -17,10 +17,16 @@ pub struct Object {
     pub bbox: [f32; 4],
 }
 
+/// The outline of an object: points (x, y) as shares of the picture, inside it. Empty where the
+/// label is a mere box.
+pub type Polygon = Vec<[f32; 2]>;
+
 /// What a label file says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Labels {
     pub objects: Vec<Object>,
+    /// As many as objects.
+    pub polygons: Vec<Polygon>,
     pub problems: Vec<Problem>,
     /// False when the file as a whole means nothing, so that its picture should not be used.
     pub usable: bool,
@@ -44,17 +50,25 @@ pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
         };
         match parse_line(line, classes) {
             Ok(None) => {}
-            Ok(Some((object, _))) if !seen.insert(key(&object)) => {
+            Ok(Some(Line { object, .. })) if !seen.insert(key(&object)) => {
                 report((Code::Duplicate, "the line repeats an earlier one; one is kept".into()));
             }
-            Ok(Some((object, clipped))) => {
+            Ok(Some(Line { object, polygon, clipped })) => {
                 labels.objects.push(object);
+                labels.polygons.push(polygon);
                 clipped.into_iter().for_each(report);
             }
             Err(finding) => report(finding),
         }
     }
     labels
+}
+
+/// What a line says; with a finding when it had to be clipped.
+struct Line {
+    object: Object,
+    polygon: Polygon,
+    clipped: Option<Finding>,
 }
 
 /// A code, and the message that says what was found and what became of it.
@@ -75,16 +89,16 @@ fn key(object: &Object) -> (u32, [u32; 4]) {
     (object.class, object.bbox.map(f32::to_bits))
 }
 
-/// The object of a line, none for a blank one; with a finding when it had to be clipped.
-fn parse_line(line: &str, classes: u32) -> Result<Option<(Object, Option<Finding>)>, Finding> {
+/// None for a blank line.
+fn parse_line(line: &str, classes: u32) -> Result<Option<Line>, Finding> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     if fields.is_empty() {
         return Ok(None);
     }
     let numbers = fields.iter().map(|field| number(field)).collect::<Result<Vec<f64>, _>>()?;
-    let corners = match numbers.len() {
-        5 => corners_of_box(&numbers[1..]),
-        n if n >= 7 && n % 2 == 1 => corners_of_polygon(&numbers[1..]),
+    let (corners, polygon) = match numbers.len() {
+        5 => (corners_of_box(&numbers[1..]), Polygon::new()),
+        n if n >= 7 && n % 2 == 1 => (corners_of_polygon(&numbers[1..]), polygon(&numbers[1..])),
         n => return Err((Code::FieldCount, field_count(n))),
     };
     let class = class(numbers[0], classes)?;
@@ -103,7 +117,7 @@ fn parse_line(line: &str, classes: u32) -> Result<Option<(Object, Option<Finding
     let clipped = overshoots.then(|| {
         (Code::BoxClipped, "the box reaches beyond the picture; it is clipped".to_owned())
     });
-    Ok(Some((Object { class, bbox }, clipped)))
+    Ok(Some(Line { object: Object { class, bbox }, polygon, clipped }))
 }
 
 fn number(field: &str) -> Result<f64, Finding> {
@@ -153,6 +167,10 @@ fn corners_of_polygon(points: &[f64]) -> [f64; 4] {
     points
         .chunks_exact(2)
         .fold(start, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
+}
+
+fn polygon(points: &[f64]) -> Polygon {
+    points.chunks_exact(2).map(|p| [p[0], p[1]].map(|v| v.clamp(0.0, 1.0) as f32)).collect()
 }
 
 fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
@@ -221,8 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn a_polygon_becomes_its_bounding_box() {
+    fn a_polygon_is_kept_beside_its_bounding_box() {
         assert_eq!(boxes("1 0.25 0.5 0.75 0.25 0.5 0.75"), [(1, [0.5, 0.5, 0.5, 0.5])]);
+        let text = "0 .5 .5 .1 .1\nbad\n1 -0.005 0.5 0.75 0.25 0.5 0.75\n";
+        let labels = parse("f.txt", text.as_bytes(), 3);
+        assert_eq!(labels.polygons, [vec![], vec![[0.0, 0.5], [0.75, 0.25], [0.5, 0.75]]]);
     }
 
     #[test]

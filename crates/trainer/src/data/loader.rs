@@ -66,11 +66,14 @@ impl Loader {
         let jobs = Arc::clone(&order);
         // A whole batch can wait while a step runs, and every thread has work meanwhile.
         let window = self.batch + 2 * self.workers;
+        let batch = self.batch;
+        let sides: Arc<[u32]> =
+            (skipped..self.batches()).map(|b| augmentation.side_of(epoch, b)).collect();
+        let side_of_job = Arc::clone(&sides);
         let samples = Ordered::start(order.len(), self.workers, window, move |i| {
-            augmentation.apply(&split, jobs[i], epoch)
+            augmentation.apply_sized(&split, jobs[i], epoch, side_of_job[i / batch])
         })?;
-        let side = self.augmentation.side;
-        Ok(Batches { samples, order, taken: 0, batch: self.batch, side })
+        Ok(Batches { samples, order, taken: 0, batch, sides })
     }
 }
 
@@ -80,12 +83,14 @@ pub struct Batches {
     order: Arc<[usize]>,
     taken: usize,
     batch: usize,
-    side: u32,
+    /// By batch.
+    sides: Arc<[u32]>,
 }
 
 impl Batches {
     fn collect_batch(&mut self, indices: &[usize]) -> Result<Batch, DataError> {
-        let sample_len = 3 * self.side as usize * self.side as usize;
+        let side = self.sides[self.taken / self.batch];
+        let sample_len = 3 * side as usize * side as usize;
         let mut pixels = Vec::with_capacity(indices.len() * sample_len);
         let mut targets = Vec::new();
         for (image, sample) in self.samples.by_ref().take(indices.len()).enumerate() {
@@ -94,7 +99,7 @@ impl Batches {
             let objects = sample.objects.into_iter();
             targets.extend(objects.map(|o| Target { image, class: o.class, bbox: o.bbox }));
         }
-        Ok(Batch { pixels, size: self.side, targets, indices: indices.to_vec() })
+        Ok(Batch { pixels, size: side, targets, indices: indices.to_vec() })
     }
 }
 

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 pub use augment::Augmentation;
 pub use evaluation::{Prepared, prediction, validation};
-pub use labels::Object;
+pub use labels::{Object, Polygon};
 pub use letterbox::{Frame, Placement, letterbox};
 pub use loader::{Batch, Batches, Loader, Target};
 pub use picture::Picture;

@@ -13,6 +13,10 @@ pub enum Purpose {
     Affine = 3,
     Hsv = 4,
     Flip = 5,
+    Perspective = 6,
+    CopyPaste = 7,
+    Mixup = 8,
+    Side = 9,
 }
 
 /// One stream.
@@ -42,6 +46,13 @@ impl Random {
     /// True with probability `p`. Always takes one draw.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
+    }
+
+    /// Distributed by Beta(32, 32): the middle one of 63 uniform draws, whose distribution that is.
+    pub fn beta_32(&mut self) -> f64 {
+        let mut draws = [(); 63].map(|()| self.unit());
+        draws.sort_unstable_by(f64::total_cmp);
+        draws[31]
     }
 
     /// Uniform below `n`, without bias: words from the incomplete last cycle of `n` are redrawn.
@@ -109,6 +120,17 @@ mod tests {
         order.sort_unstable();
         assert_eq!(order, (0..100).collect::<Vec<_>>());
         assert_eq!(epoch_order(5, 2, 0), [0; 0]);
+    }
+
+    #[test]
+    fn a_beta_draw_has_the_mean_and_variance_of_beta_32_32() {
+        let mut random = Random::new(3, 0, 0, Purpose::Mixup);
+        let draws: Vec<_> = (0..4000).map(|_| random.beta_32()).collect();
+        let mean = draws.iter().sum::<f64>() / 4000.0;
+        let variance = draws.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / 4000.0;
+        assert!((mean - 0.5).abs() < 0.005, "{mean}");
+        // a b / ((a + b)^2 (a + b + 1)) = 1 / 260.
+        assert!((variance * 260.0 - 1.0).abs() < 0.1, "{variance}");
     }
 
     #[test]

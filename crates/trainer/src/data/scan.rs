@@ -12,7 +12,7 @@ use ybox_spec::manifest::{Entry, Manifest};
 
 use super::cache::PictureCache;
 use super::decode::{DecodeError, decode};
-use super::labels::{self, Labels};
+use super::labels::{self, Labels, Polygon};
 use super::ordered::Ordered;
 use super::resize::resize_to_fit;
 use super::{Code, DataError, Object, Picture, Problem};
@@ -38,6 +38,8 @@ pub struct Sample {
     pub width: u32,
     pub height: u32,
     pub objects: Vec<Object>,
+    /// As many as objects.
+    pub polygons: Vec<Polygon>,
     sha256: Digest,
 }
 
@@ -67,6 +69,33 @@ impl Split {
     /// Labelled objects in all pictures.
     pub fn objects(&self) -> usize {
         self.samples.iter().map(|s| s.objects.len()).sum()
+    }
+
+    /// Whether any object has a polygon.
+    pub fn has_polygons(&self) -> bool {
+        self.samples.iter().flat_map(|s| &s.polygons).any(|polygon| !polygon.is_empty())
+    }
+
+    /// Labelled objects by class, for classes below `classes`.
+    pub fn objects_by_class(&self, classes: usize) -> Vec<u64> {
+        let mut counts = vec![0; classes];
+        let objects = self.samples.iter().flat_map(|s| &s.objects);
+        objects.for_each(|object| counts[object.class as usize] += 1);
+        counts
+    }
+
+    /// Drops the objects of classes that are not in `classes`.
+    pub fn keep_classes(&mut self, classes: &[u32]) {
+        for sample in &mut self.samples {
+            let labelled = sample.objects.drain(..).zip(sample.polygons.drain(..));
+            (sample.objects, sample.polygons) =
+                labelled.filter(|(object, _)| classes.contains(&object.class)).collect();
+        }
+    }
+
+    /// Makes every object one of class 0.
+    pub fn merge_classes(&mut self) {
+        self.samples.iter_mut().flat_map(|s| &mut s.objects).for_each(|object| object.class = 0);
     }
 
     /// Sample `index`, scaled so that its longer side is `imgsz`.
@@ -133,6 +162,7 @@ pub fn sources(
             width: 0,
             height: 0,
             objects: Vec::new(),
+            polygons: Vec::new(),
             sha256: image.sha256,
         })
         .collect();
@@ -201,6 +231,7 @@ fn scan_one(
             width: picture.width(),
             height: picture.height(),
             objects: labels.objects,
+            polygons: labels.polygons,
             sha256: image.sha256,
         };
         (sample, resize_to_fit(picture, options.imgsz))

@@ -60,6 +60,8 @@ pub struct DetectionLoss {
     classes: i64,
     gains: Gains,
     assigner: Assigner,
+    /// By class; all 1 where absent.
+    class_weights: Option<Vec<f32>>,
 }
 
 /// Raw maps, flattened and joined.
@@ -92,7 +94,12 @@ struct Assigned {
 impl DetectionLoss {
     /// `classes`: channels of a raw map after the first 64.
     pub fn new(classes: usize, gains: Gains, assigner: Assigner) -> Self {
-        Self { classes: classes as i64, gains, assigner }
+        Self { classes: classes as i64, gains, assigner, class_weights: None }
+    }
+
+    /// The same with classes that weigh differently in the class loss.
+    pub fn with_class_weights(self, class_weights: Option<Vec<f32>>) -> Self {
+        Self { class_weights, ..self }
     }
 
     /// The loss of a batch.
@@ -114,7 +121,9 @@ impl DetectionLoss {
     fn items(&self, predictions: &Predictions, assigned: Option<&Assigned>) -> Tensor {
         let targets = class_targets(predictions, assigned);
         let norm = targets.sum(Kind::Float).clamp_min(1);
-        let cls_loss = class::class_loss(&predictions.class_logits, &targets);
+        let device = predictions.points.device();
+        let weights = self.class_weights.as_ref().map(|w| Tensor::from_slice(w).to_device(device));
+        let cls_loss = class::class_loss(&predictions.class_logits, &targets, weights.as_ref());
         let (box_loss, dfl_loss) = match assigned {
             Some(assigned) => box_losses(predictions, assigned),
             None => (norm.zeros_like(), norm.zeros_like()),

@@ -83,7 +83,8 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let train = mode == Mode::Train;
+        // A frozen layer keeps its statistics too.
+        let train = mode == Mode::Train && self.weight.requires_grad();
         if train {
             let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
         }

@@ -140,6 +140,16 @@ impl Registry {
         }
     }
 
+    /// Takes the parameters of the chosen layers out of training.
+    pub fn freeze(&self, chosen: impl Fn(u32) -> bool) {
+        for entry in self.entries.borrow().iter() {
+            let layer = entry.name.split('.').nth(1).and_then(|number| number.parse().ok());
+            if matches!(entry.role, Role::Trained(_)) && layer.is_some_and(&chosen) {
+                let _ = entry.tensor.set_requires_grad(false);
+            }
+        }
+    }
+
     /// Copies `state` into the model, or changes nothing.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<(), StateDictError> {
         let mut given: BTreeMap<&str, &Tensor> =

@@ -1,7 +1,7 @@
 //! The assembled model.
 
 use tch::{Device, Tensor};
-use ybox_spec::config::AttentionPath;
+use ybox_spec::config::{AttentionPath, Freeze};
 
 use super::Mode;
 use super::detect::Detect;
@@ -52,6 +52,12 @@ impl Yolo12 {
     /// Sets every tensor to its initial value. The bits follow from `seed` alone.
     pub fn init(&self, seed: u64) {
         self.registry.init(seed);
+    }
+
+    /// Keeps the parameters of the layers that `frozen` covers from being trained, and their
+    /// running statistics from following the batches.
+    pub fn freeze(&self, frozen: &Freeze) {
+        self.registry.freeze(|layer| frozen.covers(layer));
     }
 
     /// Raw maps of the head, `[N, 64 + nc, H / s, W / s]` for s in [`super::STRIDES`]: channels
@@ -175,6 +181,28 @@ mod tests {
         let nonzero: i64 =
             model.state_dict().iter().map(|entry| i64::try_from(untouched(entry)).unwrap()).sum();
         assert!(nonzero > 2_000_000);
+    }
+
+    #[test]
+    fn frozen_layers_have_no_gradients_and_keep_their_statistics() {
+        let model = model("yolov12n", 3);
+        model.init(0);
+        model.freeze(&Freeze::Listed(vec![0, 1, 6]));
+        let state = || -> Vec<(String, Tensor)> {
+            model.state_dict().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect()
+        };
+        let before = state();
+        let images = Tensor::ones([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let raw = model.forward(&images, Mode::Train);
+        raw.iter().map(|map| map.sum(Kind::Float)).sum::<Tensor>().backward();
+        let frozen = |name: &str| ["model.0.", "model.1.", "model.6."].iter().any(|p| name.starts_with(p));
+        for parameter in model.parameters() {
+            assert_eq!(parameter.tensor.grad().defined(), !frozen(&parameter.name));
+        }
+        for ((name, was), (_, is)) in before.iter().zip(state()) {
+            let statistic = name.contains("running") || name.contains("num_batches");
+            assert_eq!(*was == is, !statistic || frozen(name), "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod epoch;
 mod outputs;
 mod session;
+mod settings;
 
 use std::time::Instant;
 
@@ -14,16 +15,17 @@ use crate::cli::{Job, Outcome};
 use crate::error::TrainerError;
 use crate::loss::{Assigner, DetectionLoss, Gains};
 use crate::memory::resident_bytes;
-use crate::scan::scan;
+use crate::scan::scan_for_training;
 use crate::validate::Validation;
 use epoch::Trained;
 use outputs::Outputs;
 use session::Session;
+use settings::Augmentations;
 
 pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError> {
     let classes = config.names.len();
-    let train = scan(job, "train", classes, config.imgsz)?;
-    let val = scan(job, "val", classes, config.imgsz)?;
+    let train = scan_for_training(job, "train", config)?;
+    let val = scan_for_training(job, "val", config)?;
     let mut session = Session::new(config, job, train.clone())?;
     let mut outputs = Outputs::create(config, &job.out, job.plots)?;
     outputs.draw_labels(&train)?;
@@ -34,12 +36,17 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
         parameters: session.model.parameter_count() as u64,
         images: Images { train: train.len() as u64, val: val.len() as u64, source: 0 },
     });
-    job.emit.say(Event::Settings { values: session.schedule.effective().values() });
+    let augmentations = Augmentations::of(config, &train);
+    job.emit.say(Event::Settings {
+        values: settings::in_force(config, session.schedule.effective(), &augmentations),
+    });
+    augmentations.note_what_does_nothing(&mut job.emit);
 
     let loss = loss_of_graph(classes, Gains::default());
     let mut best = Best::new(config.patience);
     for epoch in 0..config.epochs {
         let started = Instant::now();
+        job.emit.say(augmentations.event(epoch));
         let Some(trained) = session.train_epoch(epoch, job, &mut outputs)? else {
             outputs.save_last(session.averaged()?, epoch)?;
             outputs.draw_findings(&val)?;

@@ -21,6 +21,9 @@ use crate::report::tensorboard::TensorBoard;
 use crate::weights;
 
 pub struct Outputs {
+    folder: PathBuf,
+    /// Epochs between two weights that stay; none do where it is below 1.
+    save_period: i32,
     last: PathBuf,
     best: PathBuf,
     chain_path: PathBuf,
@@ -49,6 +52,8 @@ impl Outputs {
         Ok(Self {
             last: folder.join("last.safetensors"),
             best: folder.join("best.safetensors"),
+            folder,
+            save_period: config.save_period,
             chain: File::create(&chain_path).map_err(TrainerError::writing(&chain_path))?,
             chain_path,
             head: ChainHead::default(),
@@ -88,6 +93,10 @@ impl Outputs {
         self.save_last(model, row.epoch)?;
         if row.best {
             self.save(&self.best, model, row.epoch)?;
+        }
+        if self.save_period > 0 && row.epoch.is_multiple_of(self.save_period.unsigned_abs()) {
+            let kept = self.folder.join(format!("epoch{}.safetensors", row.epoch));
+            self.save(&kept, model, row.epoch)?;
         }
         self.csv.append(row, lrs).map_err(TrainerError::writing(&self.csv_path))?;
         self.log_scalars(row.epoch)?;

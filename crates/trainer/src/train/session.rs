@@ -9,7 +9,7 @@ use crate::cli::Job;
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
 use crate::loading::load_weights;
-use crate::loss::{DetectionLoss, Gains};
+use crate::loss::{DetectionLoss, Gains, class};
 use crate::model::{ModelSpec, ParameterKind, Yolo12};
 use crate::numerics;
 use crate::optim::schedule::Extent;
@@ -46,6 +46,8 @@ impl Session {
         if let Some(path) = &job.weights {
             load_weights(path, &model)?;
         }
+        model.freeze(&config.freeze);
+        let counts = train.objects_by_class(classes);
         let extent = Extent { images: train.len() as u64, batches: 0, classes: classes as u32 };
         let loader = Loader::new(train, config, job.workers);
         let extent = Extent { batches: loader.batches() as u64, ..extent };
@@ -58,7 +60,8 @@ impl Session {
         Ok(Self {
             optimizer: Optimizer::new(schedule.effective().algorithm, parameters(&model)),
             ema: Ema::new(&model.state_dict(), config.ema_decay, config.ema_tau),
-            loss: super::loss_of_graph(classes, gains),
+            loss: super::loss_of_graph(classes, gains)
+                .with_class_weights(class::weights(&counts, config.cls_pw)),
             max_grad_norm: config.max_grad_norm,
             epochs: config.epochs,
             pending: Pending::default(),
@@ -82,6 +85,6 @@ fn parameters(model: &Yolo12) -> Vec<Parameter> {
         ParameterKind::Norm => Group::Norms,
         ParameterKind::Bias => Group::Biases,
     };
-    let parameters = model.parameters().into_iter();
+    let parameters = model.parameters().into_iter().filter(|p| p.tensor.requires_grad());
     parameters.map(|p| Parameter { name: p.name, tensor: p.tensor, group: group(p.kind) }).collect()
 }

@@ -52,6 +52,12 @@ impl Affine {
         Self { matrix: [a, b, e, c, d, f], scale, side }
     }
 
+    /// The same picture at another size: `side` instead of its own.
+    pub fn resized(&self, side: u32) -> Self {
+        let ratio = f64::from(side) / f64::from(self.side);
+        Self { matrix: self.matrix.map(|v| v * ratio), scale: self.scale * ratio, side }
+    }
+
     pub fn map(&self, x: f64, y: f64) -> (f64, f64) {
         let [a, b, e, c, d, f] = self.matrix;
         (a * x + b * y + e, c * x + d * y + f)
@@ -90,6 +96,18 @@ mod tests {
             let (x, y) = affine.inverse().map(u, v);
             assert!((x - 100.0).abs() < 1e-6 && (y - 200.0).abs() < 1e-6, "{x} {y}");
         }
+    }
+
+    #[test]
+    fn another_size_scales_every_point() {
+        let mut random = Random::new(1, 0, 0, Purpose::Affine);
+        let range = AffineRange { degrees: 30.0, translate: 0.2, scale: 0.5, shear: 5.0 };
+        let affine = Affine::draw(&range, [128, 128], 64, &mut random);
+        let larger = affine.resized(96);
+        assert_eq!((larger.side, larger.scale), (96, affine.scale * 1.5));
+        let ((x, y), (u, v)) = (affine.map(10.0, 90.0), larger.map(10.0, 90.0));
+        assert!((u - 1.5 * x).abs() < 1e-9 && (v - 1.5 * y).abs() < 1e-9);
+        assert_eq!(affine.resized(64), affine);
     }
 
     #[test]

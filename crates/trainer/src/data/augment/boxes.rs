@@ -1,8 +1,9 @@
-//! What the affine transform does to objects, and which of them are still worth learning from.
+//! What tilt and affine transform do to objects, and which of them are still worth learning from.
 
 use super::super::Object;
 use super::affine::Affine;
 use super::canvas::{Placed, clip};
+use super::perspective::Tilt;
 
 /// Customary limits: sides above 2 px, at least a tenth of the scaled area left, and no side more
 /// than a hundred times the other.
@@ -11,13 +12,13 @@ const MIN_AREA_LEFT: f64 = 0.1;
 const MAX_ASPECT: f64 = 100.0;
 
 /// The objects that remain, as shares of the output.
-pub fn transform(objects: &[Placed], affine: &Affine) -> Vec<Object> {
-    objects.iter().filter_map(|object| transform_one(object, affine)).collect()
+pub fn transform(objects: &[Placed], tilt: &Tilt, affine: &Affine) -> Vec<Object> {
+    objects.iter().filter_map(|object| transform_one(object, tilt, affine)).collect()
 }
 
-fn transform_one(object: &Placed, affine: &Affine) -> Option<Object> {
+fn transform_one(object: &Placed, tilt: &Tilt, affine: &Affine) -> Option<Object> {
     let side = f64::from(affine.side);
-    let corners = clip(bounds(object.corners, affine), [side; 2]);
+    let corners = clip(bounds(&tilt.outline(object.corners), affine), [side; 2]);
     let (before, after) = (size(object.corners), size(corners));
     let area_before = before[0] * before[1] * affine.scale * affine.scale;
     let aspect = (after[0] / after[1]).max(after[1] / after[0]);
@@ -28,12 +29,12 @@ fn transform_one(object: &Placed, affine: &Affine) -> Option<Object> {
     kept.then(|| Object { class: object.class, bbox: share(corners, side) })
 }
 
-/// The upright rectangle around the transformed box.
-fn bounds([left, top, right, bottom]: [f64; 4], affine: &Affine) -> [f64; 4] {
+/// The upright rectangle around transformed points.
+fn bounds(points: &[(f64, f64)], affine: &Affine) -> [f64; 4] {
     let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-    [(left, top), (right, top), (right, bottom), (left, bottom)]
-        .map(|(x, y)| affine.map(x, y))
-        .into_iter()
+    points
+        .iter()
+        .map(|&(x, y)| affine.map(x, y))
         .fold(start, |b, (x, y)| [b[0].min(x), b[1].min(y), b[2].max(x), b[3].max(y)])
 }
 
@@ -52,7 +53,7 @@ mod tests {
 
     fn kept(corners: [f64; 4]) -> bool {
         let affine = Affine::centred([200, 200], 200);
-        !transform(&[Placed { class: 0, corners }], &affine).is_empty()
+        !transform(&[Placed { class: 0, corners }], &Tilt::NONE, &affine).is_empty()
     }
 
     #[test]
@@ -69,6 +70,6 @@ mod tests {
         let affine = Affine::centred([200, 200], 100);
         let placed = Placed { class: 4, corners: [40.0, 60.0, 90.0, 80.0] };
         let object = Object { class: 4, bbox: [0.2, 0.2, 0.4, 0.2] };
-        assert_eq!(transform(&[placed], &affine), [object]);
+        assert_eq!(transform(&[placed], &Tilt::NONE, &affine), [object]);
     }
 }

@@ -85,6 +85,28 @@ impl<'a> Canvas<'a> {
         }));
     }
 
+    /// A canvas that `picture` covers.
+    pub fn painted(picture: &'a Picture, objects: Vec<Placed>) -> Self {
+        let (width, height) = (picture.width(), picture.height());
+        let mut canvas = Self::new(width, height);
+        canvas.add(picture, &[], 0, 0);
+        Self { objects, ..canvas }
+    }
+
+    /// The canvas as a picture.
+    pub fn paint(&self) -> Picture {
+        let mut painted = Picture::filled(self.width, self.height, [PADDING; 3]);
+        for Tile { picture, left, top, visible } in &self.tiles {
+            let bytes = |from: i64| 3 * from as usize;
+            for y in visible.top..visible.bottom {
+                let from = bytes(visible.left - left)..bytes(visible.right - left);
+                let to = bytes(visible.left)..bytes(visible.right);
+                painted.row_mut(y as u32)[to].copy_from_slice(&picture.row((y - top) as u32)[from]);
+            }
+        }
+        painted
+    }
+
     /// The colour at a place, which may lie outside.
     pub fn pixel(&self, x: i64, y: i64) -> [u8; 3] {
         match self.tiles.iter().find(|tile| tile.visible.contains(x, y)) {
@@ -115,5 +137,17 @@ mod tests {
         assert_eq!(canvas.pixel(4, 9), [1; 3]);
         assert_eq!(canvas.pixel(5, 9), [PADDING; 3]);
         assert_eq!(canvas.pixel(-1, 0), [PADDING; 3]);
+    }
+
+    #[test]
+    fn painting_gives_every_pixel() {
+        let pictures = [Picture::filled(10, 6, [1; 3]), Picture::filled(9, 30, [2; 3])];
+        let mut canvas = Canvas::new(20, 20);
+        canvas.add(&pictures[0], &[], -3, 2);
+        canvas.add(&pictures[1], &[], 15, 9);
+        let painted = canvas.paint();
+        for (x, y) in (0..20).flat_map(|x| (0..20).map(move |y| (x, y))) {
+            assert_eq!(painted.pixel(x, y), canvas.pixel(i64::from(x), i64::from(y)), "{x} {y}");
+        }
     }
 }

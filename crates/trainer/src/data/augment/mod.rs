@@ -1,38 +1,45 @@
-//! Training samples: mosaic or letterbox, random affine, colour jitter, flips. Each step is a pure
-//! function of its input, its strengths and a stream of random numbers; this module strings them
-//! together.
+//! Training samples: mosaic or letterbox, copy-paste, random perspective and affine, mixup, colour
+//! jitter, flips. Each step is a pure function of its input, its strengths and a stream of random
+//! numbers; this module strings them together.
 
 pub mod affine;
 pub mod boxes;
 pub mod canvas;
+pub mod copy_paste;
 pub mod flip;
 pub mod hsv;
+pub mod mixup;
 pub mod mosaic;
+pub mod perspective;
 pub mod render;
 
+use std::sync::Arc;
+
+use ybox_spec::augmentation::{AugmentPlan, Strengths};
 use ybox_spec::config::TrainConfig;
 
 use self::affine::{Affine, AffineRange};
 use self::canvas::Canvas;
+use self::copy_paste::Shape;
 use self::hsv::{Hsv, HsvRange};
+use self::perspective::Tilt;
+use super::letterbox::STRIDE;
 use super::random::{Purpose, Random};
-use super::{DataError, Object, Split};
+use super::{DataError, Object, Picture, Split};
 
-/// Strengths of every augmentation, and what they are keyed by.
+/// Set in the key of a sample that is mixed into another one, so that it is not drawn as it is for
+/// itself.
+const PARTNER: u64 = 1 << 63;
+
+/// How strong every augmentation is in which epoch, and what they are keyed by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmentation {
     pub seed: u64,
-    /// Side of a training picture.
+    /// Side of a training picture, before [`Augmentation::side_of`].
     pub side: u32,
-    /// Probability of a mosaic.
-    pub mosaic: f64,
-    /// First epoch, from 0, without mosaic.
-    pub mosaic_end: u32,
-    pub affine: AffineRange,
-    pub hsv: HsvRange,
-    /// Probabilities.
-    pub flipud: f64,
-    pub fliplr: f64,
+    plan: AugmentPlan,
+    /// Share by which the side may change.
+    multi_scale: f64,
 }
 
 /// A square training picture as planes `[3, side, side]` and the objects in it.
@@ -47,55 +54,163 @@ impl From<&TrainConfig> for Augmentation {
         Self {
             seed: config.seed,
             side: config.imgsz,
-            mosaic: config.mosaic,
-            mosaic_end: config.epochs.saturating_sub(config.close_mosaic),
-            affine: AffineRange {
-                degrees: config.degrees,
-                translate: config.translate,
-                scale: config.scale,
-                shear: config.shear,
-            },
-            hsv: HsvRange { hue: config.hsv_h, saturation: config.hsv_s, value: config.hsv_v },
-            flipud: config.flipud,
-            fliplr: config.fliplr,
+            plan: AugmentPlan::of(config),
+            multi_scale: config.multi_scale,
         }
     }
 }
 
 impl Augmentation {
-    /// Sample `index` of `split` as epoch `epoch` (from 0) sees it.
-    pub fn apply(&self, split: &Split, index: usize, epoch: u32) -> Result<Augmented, DataError> {
-        let random = |purpose| Random::new(self.seed, epoch, index as u64, purpose);
-        let mut mosaic = random(Purpose::Mosaic);
-        if mosaic.chance(self.mosaic) && epoch < self.mosaic_end {
-            let chosen = mosaic::choose(index, split.len(), &mut mosaic);
-            let pictures = chosen.map(|i| split.picture(i));
-            let [a, b, c, d] = pictures;
-            let pictures = [a?, b?, c?, d?];
-            let members = std::array::from_fn(|i| {
-                (pictures[i].as_ref(), split.samples[chosen[i]].objects.as_slice())
-            });
-            return Ok(self.finish(&mosaic::lay_out(members, self.side, &mut mosaic), random));
+    /// Side of the pictures of batch `batch` of epoch `epoch`, both from 0: a multiple of
+    /// [`STRIDE`].
+    pub fn side_of(&self, epoch: u32, batch: usize) -> u32 {
+        if self.multi_scale == 0.0 {
+            return self.side;
         }
-        let picture = split.picture(index)?;
-        let canvas = Canvas::centred(&picture, &split.samples[index].objects, self.side);
-        Ok(self.finish(&canvas, random))
+        let strides = |share: f64| f64::from(self.side) * share / f64::from(STRIDE);
+        let low = (strides(1.0 - self.multi_scale).ceil() as u32).max(1);
+        let high = strides(1.0 + self.multi_scale).floor() as u32;
+        let mut random = Random::new(self.seed, epoch, batch as u64, Purpose::Side);
+        STRIDE * (low + random.below(u64::from(high - low) + 1) as u32)
     }
 
-    /// Everything after the layout.
-    fn finish(&self, canvas: &Canvas, random: impl Fn(Purpose) -> Random) -> Augmented {
+    /// Sample `index` of `split` as epoch `epoch` (from 0) sees it.
+    pub fn apply(&self, split: &Split, index: usize, epoch: u32) -> Result<Augmented, DataError> {
+        self.apply_sized(split, index, epoch, self.side)
+    }
+
+    /// The same with sides of `side`.
+    pub fn apply_sized(
+        &self,
+        split: &Split,
+        index: usize,
+        epoch: u32,
+        side: u32,
+    ) -> Result<Augmented, DataError> {
+        let strengths = self.plan.at(epoch);
+        let stage = Stage { split, strengths, side: self.side, output: side };
+        let streams = |key| move |purpose| Random::new(self.seed, epoch, key, purpose);
+        let random = streams(index as u64);
+        let mut sample = stage.lay_out(index, &random)?;
+        let mut mix = random(Purpose::Mixup);
+        if mix.chance(strengths.mixup) {
+            let partner = mix.below(split.len() as u64) as usize;
+            let second = stage.lay_out(partner, &streams(index as u64 | PARTNER))?;
+            mixup::mix(&mut sample, second, mixup::draw(&mut mix));
+        }
+        stage.colour_and_flip(&mut sample, &random);
+        Ok(sample)
+    }
+}
+
+/// What an epoch does to every sample.
+struct Stage<'a> {
+    split: &'a Split,
+    strengths: Strengths,
+    /// Longer side of the pictures that are laid out.
+    side: u32,
+    /// Side of what comes out.
+    output: u32,
+}
+
+impl Stage<'_> {
+    /// Sample `index`, alone or in a mosaic, moved but not recoloured.
+    fn lay_out(
+        &self,
+        index: usize,
+        random: &impl Fn(Purpose) -> Random,
+    ) -> Result<Augmented, DataError> {
+        let mut mosaic = random(Purpose::Mosaic);
+        let members = match mosaic.chance(self.strengths.mosaic) {
+            true => mosaic::choose(index, self.split.len(), &mut mosaic).to_vec(),
+            false => vec![index],
+        };
+        let pictures: Vec<Arc<Picture>> =
+            members.iter().map(|&i| self.split.picture(i)).collect::<Result<_, _>>()?;
+        let member = |i: usize| {
+            (pictures[i].as_ref(), self.split.samples[members[i]].objects.as_slice())
+        };
+        let canvas = if members.len() == 1 {
+            let (picture, objects) = member(0);
+            Canvas::centred(picture, objects, self.side)
+        } else {
+            mosaic::lay_out(std::array::from_fn(member), self.side, &mut mosaic)
+        };
+        let copies = random(Purpose::CopyPaste);
+        Ok(match self.paste(&canvas, &members, copies) {
+            Some((painted, objects)) => self.move_all(&Canvas::painted(&painted, objects), random),
+            None => self.move_all(&canvas, random),
+        })
+    }
+
+    /// Copies objects of `members`, whose pictures are the canvas's tiles.
+    fn paste(
+        &self,
+        canvas: &Canvas,
+        members: &[usize],
+        mut random: Random,
+    ) -> Option<(Picture, Vec<canvas::Placed>)> {
+        if self.strengths.copy_paste == 0.0 {
+            return None;
+        }
+        let samples = members.iter().map(|&i| &self.split.samples[i]);
+        let shapes: Vec<_> = samples
+            .zip(&canvas.tiles)
+            .flat_map(|(sample, tile)| {
+                let labelled = sample.objects.iter().zip(&sample.polygons);
+                labelled.filter_map(|(object, polygon)| Shape::on(tile, object.class, polygon))
+            })
+            .collect();
+        copy_paste::paste(canvas, &shapes, self.strengths.copy_paste, &mut random)
+    }
+
+    /// From the canvas to the output: tilt and affine transform.
+    fn move_all(&self, canvas: &Canvas, random: &impl Fn(Purpose) -> Random) -> Augmented {
+        let now = &self.strengths;
         let size = [canvas.width, canvas.height];
-        let affine = Affine::draw(&self.affine, size, self.side, &mut random(Purpose::Affine));
-        let mut planes = render::render(canvas, &affine);
-        let mut objects = boxes::transform(&canvas.objects, &affine);
-        Hsv::draw(&self.hsv, &mut random(Purpose::Hsv)).apply(&mut planes);
+        let range = AffineRange {
+            degrees: now.degrees,
+            translate: now.translate,
+            scale: now.scale,
+            shear: now.shear,
+        };
+        let affine = Affine::draw(&range, size, self.side, &mut random(Purpose::Affine));
+        let affine = affine.resized(self.output);
+        let tilt = Tilt::draw(now.perspective, size, &mut random(Purpose::Perspective));
+        Augmented {
+            planes: render::render_tilted(canvas, &tilt, &affine),
+            objects: boxes::transform(&canvas.objects, &tilt, &affine),
+        }
+    }
+
+    fn colour_and_flip(&self, sample: &mut Augmented, random: &impl Fn(Purpose) -> Random) {
+        let now = &self.strengths;
+        let range = HsvRange { hue: now.hsv_h, saturation: now.hsv_s, value: now.hsv_v };
+        Hsv::draw(&range, &mut random(Purpose::Hsv)).apply(&mut sample.planes);
         let mut flips = random(Purpose::Flip);
-        if flips.chance(self.flipud) {
-            flip::vertically(&mut planes, &mut objects, self.side);
+        if flips.chance(now.flipud) {
+            flip::vertically(&mut sample.planes, &mut sample.objects, self.output);
         }
-        if flips.chance(self.fliplr) {
-            flip::horizontally(&mut planes, &mut objects, self.side);
+        if flips.chance(now.fliplr) {
+            flip::horizontally(&mut sample.planes, &mut sample.objects, self.output);
         }
-        Augmented { planes, objects }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_multiples_of_the_stride_around_the_given_one() {
+        let config = TrainConfig { imgsz: 320, multi_scale: 0.25, ..Default::default() };
+        let augmentation = Augmentation::from(&config);
+        let mut sides: Vec<_> = (0..200).map(|batch| augmentation.side_of(1, batch)).collect();
+        assert_eq!(sides[7], augmentation.side_of(1, 7));
+        sides.sort_unstable();
+        sides.dedup();
+        assert_eq!(sides, [256, 288, 320, 352, 384]);
+        let fixed = Augmentation::from(&TrainConfig { imgsz: 320, ..Default::default() });
+        assert_eq!(fixed.side_of(1, 7), 320);
     }
 }

@@ -12,10 +12,14 @@ use super::super::Picture;
 use super::super::picture::PADDING;
 use super::affine::Affine;
 use super::canvas::{Canvas, Rect, Tile};
+use super::perspective::Tilt;
 
 /// Fraction bits of a position, and of a blending weight.
 const FRACTION: u32 = 32;
 const WEIGHT: u32 = 8;
+
+/// Half a 256th, so that cutting off rounds.
+const ROUNDING: i64 = 1 << (FRACTION - WEIGHT - 1);
 
 /// Positions beyond this many pixels would overflow; only a transform that flattens the canvas to
 /// nearly a line has them.
@@ -40,6 +44,28 @@ pub fn render(canvas: &Canvas, affine: &Affine) -> Vec<u8> {
         let line = Line::of_row(&inverse, y);
         for tile in &canvas.tiles {
             draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], &mut blended);
+        }
+    }
+    planes
+}
+
+/// The same through a tilt before the affine transform. Positions are not linear along a row then:
+/// each pixel asks the canvas.
+pub fn render_tilted(canvas: &Canvas, tilt: &Tilt, affine: &Affine) -> Vec<u8> {
+    if tilt.is_none() {
+        return render(canvas, affine);
+    }
+    let side = affine.side as usize;
+    let mut planes = vec![PADDING; 3 * side * side];
+    let inverse = affine.inverse();
+    for place in 0..side * side {
+        let (x, y) = ((place % side) as f64 + 0.5, (place / side) as f64 + 0.5);
+        let (u, v) = inverse.map(x, y);
+        let Some((u, v)) = tilt.seen_at(u, v) else { continue };
+        if u.abs() < FARTHEST && v.abs() < FARTHEST {
+            let [u, v] = [u, v].map(|p| fixed(p - 0.5) + ROUNDING);
+            let rgb = blend_on_canvas(canvas, u, v);
+            (0..3).for_each(|c| planes[c * side * side + place] = rgb[c]);
         }
     }
     planes
@@ -71,9 +97,8 @@ impl Line {
     fn of_row(inverse: &Affine, y: usize) -> Self {
         // Pixel centres lie at one half, on both sides; the third half rounds to 1/256.
         let (u, v) = inverse.map(0.5, y as f64 + 0.5);
-        let rounding = 1i64 << (FRACTION - WEIGHT - 1);
         let steps = |start: f64, step: f64| Steps {
-            start: fixed(start - 0.5) + rounding,
+            start: fixed(start - 0.5) + ROUNDING,
             step: fixed(step),
         };
         Self { u: steps(u, inverse.matrix[0]), v: steps(v, inverse.matrix[3]) }
@@ -296,6 +321,25 @@ mod tests {
             assert!(pairs.iter().filter(|p| off(p)).count() <= 6, "sample {sample}");
             assert!(pairs.iter().all(|(got, want)| (f64::from(*got) - want).abs() < 2.5));
         }
+    }
+
+    #[test]
+    fn a_slight_tilt_is_nearly_none_and_a_strong_one_is_not() {
+        let pictures = [noise(64, 48, 1), noise(40, 64, 2), noise(64, 64, 3), noise(64, 1, 4)];
+        let mut random = Random::new(0, 0, 3, Purpose::Mosaic);
+        let canvas =
+            mosaic::lay_out(std::array::from_fn(|i| (&pictures[i], &[][..])), 64, &mut random);
+        let range = AffineRange { degrees: 20.0, ..Default::default() };
+        let affine = Affine::draw(&range, [128, 128], 64, &mut random);
+        let plain = render(&canvas, &affine);
+        let off = |strength| {
+            let tilt = Tilt::draw(strength, [128, 128], &mut random);
+            let tilted = render_tilted(&canvas, &tilt, &affine);
+            tilted.iter().zip(&plain).filter(|(a, b)| a.abs_diff(**b) > 8).count()
+        };
+        // A shift of a hundredth of a pixel at most.
+        let counts = [1e-6, 1e-2].map(off);
+        assert!(counts[0] < plain.len() / 100 && counts[1] > plain.len() / 3, "{counts:?}");
     }
 
     #[test]
