@@ -601,8 +601,8 @@ mod tests {
     #[test]
     fn layers_are_frozen_by_number_or_by_list_but_never_all() {
         let freeze = |yaml: &str| {
-            let config: TrainConfig = serde_yaml::from_str(yaml).unwrap();
-            config.check().map(|()| config.freeze)
+            let values = crate::overrides::parse_preset(yaml)?;
+            crate::overrides::resolve(&[values], &[]).map(|config: TrainConfig| config.freeze)
         };
         assert_eq!(freeze("freeze: 2"), Ok(Freeze::First(2)));
         let listed = freeze("freeze: [0, 21]").unwrap();
