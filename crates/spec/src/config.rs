@@ -14,6 +14,7 @@ pub const CONFIG_DOMAIN: &str = "ybox.config.v1";
 /// A resolved configuration, tagged by its task. This is what `config.yaml` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "there is one of them in a program")]
 pub enum Config {
     Train(TrainConfig),
     Val(ValConfig),

@@ -172,7 +172,7 @@ mod tests {
         let mut canvas = Canvas::new(40, 20);
         canvas.add(&picture, &[object, hidden], 0, 0);
         let shape = Shape::on(&canvas.tiles[0], 1, &polygon).unwrap();
-        assert_eq!(paste(&canvas, &[shape.clone()], 1.0, &mut random()), None);
+        assert_eq!(paste(&canvas, std::slice::from_ref(&shape), 1.0, &mut random()), None);
         canvas.objects.pop();
         assert_eq!(paste(&canvas, &[shape], 0.0, &mut random()), None);
         assert_eq!(Shape::on(&canvas.tiles[0], 1, &Polygon::new()), None);
