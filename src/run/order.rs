@@ -222,12 +222,12 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
 const SINGLE_CLASS: &str = "item";
 
 /// The classes that the model learns to tell apart.
-fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, ConfigError> {
+fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, RunError> {
     let names = set.names();
     if let Some(class) = config.classes.iter().find(|class| **class as usize >= names.len()) {
         let reason =
             format!("{class} is not below the data set's number of classes, {}", names.len());
-        return Err(ConfigError::Value { key: "classes".into(), reason });
+        return Err(ConfigError::Value { key: "classes".into(), reason }.into());
     }
     Ok(if config.single_cls { vec![SINGLE_CLASS.to_owned()] } else { names.to_vec() })
 }

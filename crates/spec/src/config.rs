@@ -14,6 +14,7 @@ pub const CONFIG_DOMAIN: &str = "ybox.config.v1";
 /// A resolved configuration, tagged by its task. This is what `config.yaml` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "there is one of them in a program")]
 pub enum Config {
     Train(TrainConfig),
     Val(ValConfig),
@@ -604,8 +605,8 @@ mod tests {
     #[test]
     fn layers_are_frozen_by_number_or_by_list_but_never_all() {
         let freeze = |yaml: &str| {
-            let config: TrainConfig = serde_yaml::from_str(yaml).unwrap();
-            config.check().map(|()| config.freeze)
+            let values = crate::overrides::parse_preset(yaml)?;
+            crate::overrides::resolve(&[values], &[]).map(|config: TrainConfig| config.freeze)
         };
         assert_eq!(freeze("freeze: 2"), Ok(Freeze::First(2)));
         let listed = freeze("freeze: [0, 21]").unwrap();

@@ -43,12 +43,7 @@ pub fn scan_for_training(
 }
 
 fn read(job: &mut Job, split: &str, classes: u32, imgsz: u32) -> Result<Split, TrainerError> {
-    let options = ScanOptions {
-        classes,
-        imgsz,
-        workers: job.workers,
-        cache_bytes: CACHE_BYTES,
-    };
+    let options = ScanOptions { classes, imgsz, workers: job.workers, cache_bytes: CACHE_BYTES };
     let started = Instant::now();
     let emit = &mut job.emit;
     let scanned = data::scan(&job.manifest, &job.data, split, &options, |done, total| {

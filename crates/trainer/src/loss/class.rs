@@ -42,8 +42,10 @@ mod tests {
     fn weights_multiply_the_loss_of_their_class() {
         let logits = Tensor::from_slice(&[0.5_f32, -1.0, 2.0, 0.0]).view([1, 2, 2]);
         let targets = Tensor::from_slice(&[1.0_f32, 0.0, 0.0, 1.0]).view([1, 2, 2]);
-        let of = |weights: Option<&Tensor>| class_loss(&logits, &targets, weights).double_value(&[]);
-        let [first, second] = [[1.0_f32, 0.0], [0.0, 1.0]].map(|only| of(Some(&Tensor::from_slice(&only))));
+        let of =
+            |weights: Option<&Tensor>| class_loss(&logits, &targets, weights).double_value(&[]);
+        let [first, second] =
+            [[1.0_f32, 0.0], [0.0, 1.0]].map(|only| of(Some(&Tensor::from_slice(&only))));
         assert!((first + second - of(None)).abs() < 1e-6 && first > 0.0 && second > 0.0);
         let both = of(Some(&Tensor::from_slice(&[3.0_f32, 1.0])));
         assert!((both - 3.0 * first - second).abs() < 1e-5);

@@ -195,7 +195,8 @@ mod tests {
         let images = Tensor::ones([2, 3, 64, 64], (Kind::Float, Device::Cpu));
         let raw = model.forward(&images, Mode::Train);
         raw.iter().map(|map| map.sum(Kind::Float)).sum::<Tensor>().backward();
-        let frozen = |name: &str| ["model.0.", "model.1.", "model.6."].iter().any(|p| name.starts_with(p));
+        let frozen =
+            |name: &str| ["model.0.", "model.1.", "model.6."].iter().any(|p| name.starts_with(p));
         for parameter in model.parameters() {
             assert_eq!(parameter.tensor.grad().defined(), !frozen(&parameter.name));
         }

@@ -41,9 +41,10 @@ impl Shape {
     /// The box around what shows of it; none if nothing does.
     fn placed(&self) -> Option<Placed> {
         let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-        let bounds = self.points.iter().fold(start, |b, [x, y]| {
-            [b[0].min(*x), b[1].min(*y), b[2].max(*x), b[3].max(*y)]
-        });
+        let bounds = self
+            .points
+            .iter()
+            .fold(start, |b, [x, y]| [b[0].min(*x), b[1].min(*y), b[2].max(*x), b[3].max(*y)]);
         let Rect { left, top, right, bottom } = self.visible;
         let corners = [
             bounds[0].max(left as f64),
@@ -171,7 +172,7 @@ mod tests {
         let mut canvas = Canvas::new(40, 20);
         canvas.add(&picture, &[object, hidden], 0, 0);
         let shape = Shape::on(&canvas.tiles[0], 1, &polygon).unwrap();
-        assert_eq!(paste(&canvas, &[shape.clone()], 1.0, &mut random()), None);
+        assert_eq!(paste(&canvas, std::slice::from_ref(&shape), 1.0, &mut random()), None);
         canvas.objects.pop();
         assert_eq!(paste(&canvas, &[shape], 0.0, &mut random()), None);
         assert_eq!(Shape::on(&canvas.tiles[0], 1, &Polygon::new()), None);

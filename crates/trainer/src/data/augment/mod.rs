@@ -127,9 +127,8 @@ impl Stage<'_> {
         };
         let pictures: Vec<Arc<Picture>> =
             members.iter().map(|&i| self.split.picture(i)).collect::<Result<_, _>>()?;
-        let member = |i: usize| {
-            (pictures[i].as_ref(), self.split.samples[members[i]].objects.as_slice())
-        };
+        let member =
+            |i: usize| (pictures[i].as_ref(), self.split.samples[members[i]].objects.as_slice());
         let canvas = if members.len() == 1 {
             let (picture, objects) = member(0);
             Canvas::centred(picture, objects, self.side)

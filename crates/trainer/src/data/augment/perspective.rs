@@ -37,7 +37,8 @@ impl Tilt {
         (cx + (x - cx) / depth, cy + (y - cy) / depth)
     }
 
-    /// The canvas point that is seen at (`x`, `y`); none where nothing of the canvas's plane is.
+    /// The canvas point that is seen at (`x`, `y`); none where the canvas's plane is not, or is too
+    /// near.
     ///
     /// With p = q / d(q) the depth is 1 / (1 - by p), so that the way back has the same form.
     pub fn seen_at(&self, x: f64, y: f64) -> Option<(f64, f64)> {
@@ -109,8 +110,9 @@ mod tests {
         assert_eq!(outline.len(), 4);
         let right = outline.iter().map(|p| p.0).fold(0.0, f64::max);
         assert!((right - (100.0 + 90.0 / NEAREST)).abs() < 1e-6, "{right}");
-        // What is seen there is the canvas up to the horizon.
+        // What is seen there is the canvas, up to where it is too near.
         assert_eq!(tilt.seen_at(-10.0, 100.0), None);
-        assert!(tilt.seen_at(1e4, 100.0).unwrap().0 < 200.0);
+        assert!(tilt.seen_at(right - 1.0, 100.0).unwrap().0 < 190.0);
+        assert_eq!(tilt.seen_at(right + 1.0, 100.0), None);
     }
 }
