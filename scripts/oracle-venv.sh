@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the Python environment whose pycocotools the trainer's metrics are tested against.
+# Makes the Python environment whose pycocotools the trainer's metrics are tested against, and whose
+# onnx and ONNX Runtime the exported graphs are.
 # Does nothing where it is complete. The tests that need it skip where it is missing.
 set -eu
 
@@ -7,12 +8,14 @@ cd "$(dirname "$0")/.."
 venv=target/oracle-venv
 numpy=2.2.6
 pycocotools=2.0.11
+onnx=1.23.2
+onnxruntime=1.32.0
 
 complete() {
-    "$venv/bin/python" - "$numpy" "$pycocotools" 2>/dev/null <<'EOF'
+    "$venv/bin/python" - "$numpy" "$pycocotools" "$onnx" "$onnxruntime" 2>/dev/null <<'EOF'
 import sys
 from importlib.metadata import version
-sys.exit([version("numpy"), version("pycocotools")] != sys.argv[1:])
+sys.exit([version(p) for p in ("numpy", "pycocotools", "onnx", "onnxruntime")] != sys.argv[1:])
 EOF
 }
 
@@ -22,6 +25,6 @@ if complete; then
 fi
 python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "numpy==$numpy" "pycocotools==$pycocotools"
+    "numpy==$numpy" "pycocotools==$pycocotools" "onnx==$onnx" "onnxruntime==$onnxruntime"
 complete
 echo "$venv is ready" >&2

@@ -11,6 +11,7 @@ mod probe;
 mod run;
 mod runs;
 mod verify;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -43,7 +44,7 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
-    /// Train, validate or predict in a container
+    /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
     Verify(verify::Args),
@@ -51,6 +52,8 @@ enum Verb {
     Runs(runs::Args),
     /// Make data sets
     Data(data::Args),
+    /// Convert weights from and to PyTorch's form
+    Weights(weights::Args),
 }
 
 /// What every verb is given.
@@ -100,5 +103,6 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Weights(args) => weights::run(args, &context),
     }
 }

@@ -20,6 +20,7 @@ pub mod file {
     pub const RESULTS: &str = "results.csv";
     pub const STEPS: &str = "steps.chain";
     pub const METRICS: &str = "metrics.json";
+    pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
     pub const LABELS: &str = "labels";
 }
@@ -128,9 +129,15 @@ impl RunFolder {
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
-        for name in
-            [file::CONFIG, file::MANIFEST, file::EVENTS, file::RESULTS, file::STEPS, file::METRICS]
-        {
+        for name in [
+            file::CONFIG,
+            file::MANIFEST,
+            file::EVENTS,
+            file::RESULTS,
+            file::STEPS,
+            file::METRICS,
+            file::GRAPH,
+        ] {
             remove(&self.path.join(name))?;
         }
         Ok(())
