@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the Python environment that has the tools which the trainer is tested against: pycocotools
-# for its metrics, tensorboard for its event files.
+# for its metrics, tensorboard for its event files, onnx and ONNX Runtime for its exported graphs.
 # Does nothing where it is complete. The tests that need it skip where it is missing.
 set -eu
 
@@ -9,12 +9,15 @@ venv=target/oracle-venv
 numpy=2.2.6
 pycocotools=2.0.11
 tensorboard=2.21.0
+onnx=1.23.2
+onnxruntime=1.32.0
 
 complete() {
-    "$venv/bin/python" - "$numpy" "$pycocotools" "$tensorboard" 2>/dev/null <<'EOF'
+    "$venv/bin/python" - "$numpy" "$pycocotools" "$tensorboard" "$onnx" "$onnxruntime" 2>/dev/null <<'EOF'
 import sys
 from importlib.metadata import version
-sys.exit([version("numpy"), version("pycocotools"), version("tensorboard")] != sys.argv[1:])
+names = ("numpy", "pycocotools", "tensorboard", "onnx", "onnxruntime")
+sys.exit([version(p) for p in names] != sys.argv[1:])
 EOF
 }
 
@@ -24,6 +27,7 @@ if complete; then
 fi
 python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "numpy==$numpy" "pycocotools==$pycocotools" "tensorboard==$tensorboard"
+    "numpy==$numpy" "pycocotools==$pycocotools" "tensorboard==$tensorboard" \
+    "onnx==$onnx" "onnxruntime==$onnxruntime"
 complete
 echo "$venv is ready" >&2

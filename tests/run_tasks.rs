@@ -10,6 +10,7 @@ use std::path::Path;
 
 use run_standin::{Mood, Place, Shared, image, json_file, safetensors, settings};
 use ybox::record::verify::Check;
+use ybox::run::Conversion;
 use ybox::ui::{Failure, RunView};
 use ybox_spec::config::{AttentionPath, Config, Task};
 use ybox_spec::record::Status;
@@ -123,6 +124,62 @@ fn weights_are_validated_and_predicted_with() {
     assert_eq!(place.verify(&val.folder).items(Check::is_bad), ["initial weights"]);
     fs::remove_file(&best).unwrap();
     assert_eq!(place.verify(&val.folder).items(Check::is_skipped), ["initial weights"]);
+}
+
+#[test]
+fn weights_are_exported_without_data() {
+    let place = Place::new();
+    place.train();
+    let (result, talk) = place.run_talking(Task::Export, &[WEIGHTS, "nms=True", "max_det=20"]);
+    let exported = result.unwrap();
+    let Config::Export(config) = &exported.record.config else { panic!() };
+    assert_eq!((config.model.as_str(), config.imgsz, config.suppress), ("yolov12n", 320, true));
+    let paths: Vec<_> = exported.record.outputs.artifacts.iter().map(|a| &a.path).collect();
+    assert_eq!(paths, ["model.onnx"]);
+    settings().bind(|| insta::assert_snapshot!("talk_of_an_export", talk));
+    let container = place.stand_in.container.lock().unwrap().clone().unwrap();
+    let mounts: Vec<_> = container.mounts.iter().map(|m| m.target.as_str()).collect();
+    assert_eq!(mounts, ["/out", "/weights/initial.safetensors"]);
+    assert!(place.verify(&exported.folder).passes());
+    let again = place.run(Task::Export, &[WEIGHTS, "nms=True", "max_det=20"]).unwrap();
+    assert_eq!(again.record.run_hash, exported.record.run_hash);
+    let plain = place.run(Task::Export, &[WEIGHTS]).unwrap();
+    assert_ne!(plain.record.input_hash, exported.record.input_hash);
+}
+
+#[test]
+fn weights_are_converted_in_a_container() {
+    let place = Place::new();
+    let image = ybox::run::find_image(&place.store(), None).unwrap();
+    let mut said = Vec::new();
+    let mut convert = |input: &str, output: &str| {
+        let [input, output] = [input, output].map(|file| place.work().join(file));
+        let conversion = Conversion { input, output, options: vec!["--model=yolov12n".into()] };
+        let say = &mut |line: &str| said.push(line.to_owned());
+        ybox::run::convert(&conversion, image.clone(), &place.stand_in, say)
+    };
+    fs::write(place.work().join("a.pt"), "weights").unwrap();
+    fs::write(place.work().join("empty.pt"), "").unwrap();
+    convert("a.pt", "a.safetensors").unwrap();
+    assert_eq!(fs::read(place.work().join("a.safetensors")).unwrap(), b"weights");
+    let container = place.stand_in.container.lock().unwrap().clone().unwrap();
+    assert_eq!(
+        container.arguments.join(" "),
+        "convert /weights/input.pt /out/weights.safetensors --model=yolov12n"
+    );
+    let writable: Vec<_> = container.mounts.iter().map(|mount| mount.writable).collect();
+    assert_eq!(writable, [false, true]);
+    let mut told = String::new();
+    for (input, output) in
+        [("empty.pt", "b.safetensors"), ("none.pt", "b.safetensors"), ("a.pt", "b.onnx")]
+    {
+        let failure = convert(input, output).unwrap_err();
+        told += &format!("$ {input} {output}\nexit {}\n{failure}\n", failure.exit);
+    }
+    assert_eq!(said, ["yolov12n, 3 classes"]);
+    settings().bind(|| insta::assert_snapshot!("refused_conversions", told));
+    let left = fs::read_dir(place.work()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".convert")));
 }
 
 #[test]
@@ -250,6 +307,8 @@ fn what_cannot_run_is_refused_before_a_folder_is_made() {
         (Task::Val, vec![data, "weights=s.safetensors"]),
         (Task::Val, vec![data, "weights=s.safetensors", "model=n.pt"]),
         (Task::Predict, vec!["model=s.safetensors"]),
+        (Task::Export, vec!["nms=True"]),
+        (Task::Export, vec!["weights=s.safetensors", "format=engine"]),
         (Task::Predict, vec!["model=s.safetensors", "source=nothing/*.jpg"]),
     ] {
         let failure = refused(place.run(task, &arguments));

@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod runs;
 mod verify;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -44,7 +45,7 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
-    /// Train, validate or predict in a container
+    /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
     Verify(verify::Args),
@@ -54,6 +55,8 @@ enum Verb {
     Report(report::Args),
     /// Make data sets
     Data(data::Args),
+    /// Convert weights from and to PyTorch's form
+    Weights(weights::Args),
 }
 
 /// What every verb is given.
@@ -114,5 +117,6 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Weights(args) => weights::run(args, &context),
     }
 }

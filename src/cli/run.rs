@@ -1,4 +1,4 @@
-//! `ybox run`: trains, validates or predicts in a container and seals the run folder.
+//! `ybox run`: trains, validates, predicts or exports in a container and seals the run folder.
 
 use std::cell::OnceCell;
 use std::io::{self, Write};
@@ -20,8 +20,9 @@ const AFTER_HELP: &str = "\
 Settings:
   data=FILE.yaml        the data set (train, val)
   model=NAME            yolov12{n,s,m,l,x} or yolo12{n,s,m,l,x} (train)
-  weights=FILE          safetensors to start from, to validate or to predict with
+  weights=FILE          safetensors to start from, to validate, to predict with or to export
   source=PATH           a picture, a folder or a glob (predict)
+  nms=True              the graph ends with non-maximum suppression (export)
   epochs= batch= imgsz= seed= optimizer= lr0= conf= iou= attention= numerics= ...
   cfg=FILE              settings to use instead of the model's preset
   workers= project= name= exist_ok= plots=   change no result
@@ -58,6 +59,8 @@ enum TaskArg {
     Val,
     /// Detect objects on pictures
     Predict,
+    /// Write weights as an ONNX graph
+    Export,
 }
 
 impl From<TaskArg> for Task {
@@ -66,6 +69,7 @@ impl From<TaskArg> for Task {
             TaskArg::Train => Self::Train,
             TaskArg::Val => Self::Val,
             TaskArg::Predict => Self::Predict,
+            TaskArg::Export => Self::Export,
         }
     }
 }

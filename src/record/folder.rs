@@ -22,6 +22,7 @@ pub mod file {
     pub const RESULTS: &str = "results.csv";
     pub const STEPS: &str = "steps.chain";
     pub const METRICS: &str = "metrics.json";
+    pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
@@ -139,6 +140,7 @@ impl RunFolder {
             file::RESULTS,
             file::STEPS,
             file::METRICS,
+            file::GRAPH,
             file::REPORT,
         ];
         // In a prediction such a name is a picture of the user's.

@@ -199,6 +199,7 @@ fn model(config: &Config) -> &str {
         Config::Train(c) => &c.model,
         Config::Val(c) => &c.model,
         Config::Predict(c) => &c.model,
+        Config::Export(c) => &c.model,
     }
 }
 

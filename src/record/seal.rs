@@ -106,6 +106,7 @@ pub fn is_output(task: Task, path: &Path) -> bool {
         }
         Task::Val => path == Path::new(file::METRICS),
         Task::Predict => is_image(path) || within(file::LABELS) && ends("txt"),
+        Task::Export => path == Path::new(file::GRAPH),
     }
 }
 
@@ -122,6 +123,7 @@ fn require_outputs(folder: &Path, task: Task) -> Result<(), SealError> {
         }
         Task::Val => &[file::METRICS],
         Task::Predict => &[],
+        Task::Export => &[file::GRAPH],
     };
     match required.iter().find(|path| !folder.join(path).is_file()) {
         Some(path) => Err(SealError::MissingOutput { path }),

@@ -2,7 +2,7 @@
 //! this task does not take, with the reason.
 
 use serde_json::Value;
-use ybox_spec::config::{Launch, PredictConfig, Task, TrainConfig, ValConfig};
+use ybox_spec::config::{ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig};
 use ybox_spec::overrides::{self, ConfigError, Values, keys};
 
 use super::RunError;
@@ -75,9 +75,9 @@ fn take_pretrained(values: &mut Values) -> Result<(), RunError> {
 /// The task that a launch setting belongs to, if that is not `task`.
 fn wrong_task(task: Task, key: &str) -> Option<Task> {
     match (key, task) {
-        ("source", Task::Train | Task::Val) => Some(Task::Predict),
-        ("data", Task::Predict) => Some(Task::Val),
-        ("plots", Task::Predict) => Some(Task::Train),
+        ("source", Task::Train | Task::Val | Task::Export) => Some(Task::Predict),
+        ("data", Task::Predict | Task::Export) => Some(Task::Val),
+        ("plots", Task::Predict | Task::Export) => Some(Task::Train),
         _ => None,
     }
 }
@@ -87,6 +87,7 @@ fn config_keys(task: Task) -> Vec<String> {
         Task::Train => keys::<TrainConfig>(),
         Task::Val => keys::<ValConfig>(),
         Task::Predict => keys::<PredictConfig>(),
+        Task::Export => keys::<ExportConfig>(),
     }
 }
 
@@ -94,7 +95,7 @@ fn refusal(task: Task, key: &str) -> RunError {
     if let Some(answer) = foreign::answer(key).filter(|_| !is_answer_for_others(task, key)) {
         return RunError::Foreign { key: key.into(), answer };
     }
-    let others = [Task::Train, Task::Val, Task::Predict];
+    let others = [Task::Train, Task::Val, Task::Predict, Task::Export];
     match others.into_iter().find(|other| config_keys(*other).iter().any(|k| k == key)) {
         Some(theirs) => RunError::OtherTask { key: key.into(), ours: task, theirs },
         None => RunError::Config(unknown(task, key)),
@@ -115,6 +116,7 @@ fn unknown(task: Task, key: &str) -> ConfigError {
         Task::Train => overrides::resolve::<TrainConfig>(&layer, &launch).err(),
         Task::Val => overrides::resolve::<ValConfig>(&layer, &launch).err(),
         Task::Predict => overrides::resolve::<PredictConfig>(&layer, &launch).err(),
+        Task::Export => overrides::resolve::<ExportConfig>(&layer, &launch).err(),
     };
     error.unwrap_or(ConfigError::UnknownKey { key: key.into(), nearest: None })
 }
@@ -207,6 +209,13 @@ mod tests {
             (Task::Train, "source=x", "`source` is a setting of predict, not of train"),
             (Task::Predict, "plots=True", "`plots` is a setting of train, not of predict"),
             (Task::Predict, "data=x", "`data` is a setting of val, not of predict"),
+            (Task::Export, "batch=2", "`batch` is a setting of train, not of export"),
+            (Task::Train, "format=onnx", "`format` is a setting of export, not of train"),
+            (
+                Task::Export,
+                "dynamic=True",
+                "`dynamic` is not a setting of ybox: an exported graph takes one picture of the size `imgsz`",
+            ),
             (Task::Val, "save=True", "`save` is a setting of predict, not of val"),
             (
                 Task::Train,

@@ -46,6 +46,12 @@ pub enum RunError {
     NoPreset { image: String, model: String, known: Vec<String> },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} ends in none of .safetensors, .pt and .pth", path.display())]
+    Form { path: PathBuf },
+    #[error("{} cannot be converted", path.display())]
+    Conversion { path: PathBuf, source: Said },
     #[error("{} is not a preset", path.display())]
     Preset { path: PathBuf, source: ConfigError },
     #[error("{} is of a {theirs} run, not of {}", path.display(), ours.name())]
@@ -83,7 +89,7 @@ impl Explain for RunError {
             Self::Weights(WeightsError::Format { path, .. })
                 if path.extension().is_some_and(|e| e == "pt" || e == "pth") =>
             {
-                "ybox reads safetensors; a pickle can run any program when it is opened".into()
+                format!("first `ybox weights convert {} FILE.safetensors`", path.display())
             }
             Self::OtherClasses { .. } => {
                 "train from scratch, or from weights with as many classes".into()
@@ -116,6 +122,7 @@ impl Explain for RunError {
             | Self::NoPreset { .. }
             | Self::Device { .. }
             | Self::Source { .. }
+            | Self::Conversion { .. }
             | Self::OutOfMemory
             | Self::Trainer { .. } => 1,
             Self::Killed { .. } => 130,

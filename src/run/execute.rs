@@ -22,8 +22,8 @@ const OUT: &str = "/out";
 const WEIGHTS: &str = "/weights/initial.safetensors";
 
 /// Threads of the trainer: its pools are sized by the host's cores.
-const PIDS_LIMIT: u32 = 1024;
-const SHM_SIZE: u64 = 64 << 20;
+pub(super) const PIDS_LIMIT: u32 = 1024;
+pub(super) const SHM_SIZE: u64 = 64 << 20;
 
 /// Last lines of the trainer's standard error that are kept, for when it dies without a word.
 const LAST_WORDS: usize = 5;
@@ -115,6 +115,9 @@ fn hash_data(order: &Order, home: &Path, view: &mut RunView) -> Result<Manifest,
         view.say(&format!("note: digests of the data cannot be remembered: {error}"));
     }
     let manifest = surveyed?;
+    if order.wanted.is_empty() {
+        return Ok(manifest);
+    }
     let (files, size) = (manifest.entries().len() as u64, rows::bytes(manifest.size()));
     view.say(&format!("data: {} files, {size}, in {}", rows::grouped(files), order.root.display()));
     Ok(manifest)
@@ -170,7 +173,10 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
         target: target.into(),
         writable,
     };
-    let mut mounts = vec![mount(&order.root, DATA, false), mount(folder, OUT, true)];
+    let mut mounts = vec![mount(folder, OUT, true)];
+    if !order.wanted.is_empty() {
+        mounts.insert(0, mount(&order.root, DATA, false));
+    }
     let mut arguments: Vec<String> = [
         order.config.task().name(),
         "--config",

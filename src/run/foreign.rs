@@ -25,21 +25,20 @@ const FOREIGN: &[(&str, &str)] = &[
     ("dlog", OTHER_TASK),
     ("dnn", "weights run in the trainer only"),
     ("dropout", CLASSIFICATION),
-    ("dynamic", EXPORT),
+    ("dynamic", "an exported graph takes one picture of the size `imgsz`"),
     ("embed", "features are not returned"),
     ("erasing", CLASSIFICATION),
-    ("format", EXPORT),
     ("half", "inference is in fp32; lower precision is not supported yet"),
     ("int8", "inference is in fp32; lower precision is not supported yet"),
-    ("keras", EXPORT),
+    ("keras", OTHER_FORMAT),
     ("kobj", OTHER_TASK),
     ("label_smoothing", "the targets of the class loss are soft already: they follow the overlap"),
     ("line_width", "the width of drawn lines follows from the picture's size"),
     ("mask_ratio", OTHER_TASK),
-    ("mode", "the task is the word after `run`: train, val or predict"),
+    ("mode", "the task is the word after `run`: train, val, predict or export"),
     ("nms", "post-processing is always on; its settings are `conf`, `iou` and `max_det`"),
-    ("opset", EXPORT),
-    ("optimize", EXPORT),
+    ("opset", "exported graphs are of opset 17"),
+    ("optimize", OTHER_FORMAT),
     ("overlap_mask", OTHER_TASK),
     ("pose", OTHER_TASK),
     (
@@ -67,7 +66,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("show_boxes", SHOW),
     ("show_conf", SHOW),
     ("show_labels", SHOW),
-    ("simplify", EXPORT),
+    ("simplify", "exported graphs have nothing to simplify; normalisation is folded already"),
     ("stream_buffer", VIDEO),
     ("task", "ybox trains detectors only"),
     (
@@ -80,13 +79,13 @@ const FOREIGN: &[(&str, &str)] = &[
     ("verbose", "use --json for every event, and `events.jsonl` for the log"),
     ("vid_stride", VIDEO),
     ("visualize", "features are not drawn"),
-    ("workspace", EXPORT),
+    ("workspace", OTHER_FORMAT),
 ];
 
 const CLASSIFICATION: &str = "it applies to classifiers; ybox trains detectors";
 const OTHER_TASK: &str = "it applies to other tasks; ybox trains detectors";
 const DISTILLATION: &str = "distillation is not supported";
-const EXPORT: &str = "weights are not exported to other formats yet";
+const OTHER_FORMAT: &str = "weights are exported to ONNX only";
 const SHOW: &str = "nothing is shown on a screen; predict writes pictures with `save=True`";
 const VIDEO: &str = "ybox works on pictures, not on videos";
 

@@ -2,6 +2,7 @@
 //! How a container runs is `engine`'s, what a record holds and how it is checked is `record`'s.
 
 mod arguments;
+mod convert;
 mod error;
 mod execute;
 mod foreign;
@@ -9,7 +10,8 @@ mod order;
 mod settle;
 mod source;
 
+pub use convert::{Conversion, convert};
 pub use error::RunError;
 pub use execute::{Finished, Surroundings, execute};
-pub use order::{Order, Request, Settle, resolve};
+pub use order::{Order, Request, Settle, find_image, resolve};
 pub use settle::{settle, unused_gpus};

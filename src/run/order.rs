@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::config::{
-    Compute, Config, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
+    Compute, Config, ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::DataSet;
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
@@ -72,6 +72,7 @@ pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order
         Task::Train => train(given, store, settle),
         Task::Val => val(given, store, settle),
         Task::Predict => predict(given, store, settle),
+        Task::Export => export(given, store, settle),
     }
 }
 
@@ -122,12 +123,7 @@ impl<'a> Given<'a> {
     }
 
     fn image(&self, store: &Store) -> Result<StoredImage, Failure> {
-        let wanted = self.request.image.as_deref().unwrap_or(DEFAULT_IMAGE);
-        let found = store.find(wanted).map_err(Failure::from);
-        found.map_err(|failure| match self.request.image {
-            Some(_) => Failure { exit: 1, ..failure },
-            None => Failure { exit: 1, ..failure }.hint("make it with `ybox build cpu`"),
-        })
+        find_image(store, self.request.image.as_deref())
     }
 
     fn order(
@@ -144,7 +140,16 @@ impl<'a> Given<'a> {
     }
 }
 
-/// For val and predict `model=` is another name for `weights=`. Returns the launch settings.
+/// The image that was asked for, or the default one.
+pub fn find_image(store: &Store, asked: Option<&str>) -> Result<StoredImage, Failure> {
+    let found = store.find(asked.unwrap_or(DEFAULT_IMAGE)).map_err(Failure::from);
+    found.map_err(|failure| match asked {
+        Some(_) => Failure { exit: 1, ..failure },
+        None => Failure { exit: 1, ..failure }.hint("make it with `ybox build cpu`"),
+    })
+}
+
+/// For all tasks but train `model=` is another name for `weights=`. Returns the launch settings.
 fn take_weights(task: Task, line: &mut Sorted) -> Result<Values, RunError> {
     let mut launch = std::mem::take(&mut line.launch);
     if task == Task::Train {
@@ -308,6 +313,18 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
     let image = given.image(store)?;
     config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Predict(config), image, data, Some(weights)))
+}
+
+/// An export reads nothing but the weights; their folder stands for the data's.
+fn export(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    given.config::<ExportConfig>(Values::new())?;
+    let (weights, info) = given.weights()?;
+    let mut config: ExportConfig = given.config(from_weights(&info))?;
+    (config.model, config.names) = (info.model, info.names);
+    let folder = weights.parent().expect("a file is in a folder").to_owned();
+    let image = given.image(store)?;
+    settle(&Config::EXPORT_COMPUTE)?;
+    Ok(given.order(Config::Export(config), image, (folder, Vec::new()), Some(weights)))
 }
 
 /// Weights were trained at a size, and work best at it.

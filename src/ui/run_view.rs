@@ -66,7 +66,7 @@ impl RunView {
             Event::Start { version, model, parameters, images, .. } => {
                 let parameters = rows::grouped(*parameters);
                 self.say(&format!(
-                    "ytrain {version}: {model}, {parameters} parameters; {}",
+                    "ytrain {version}: {model}, {parameters} parameters{}",
                     pictures(images)
                 ));
             }
@@ -87,6 +87,10 @@ impl RunView {
             }
             Event::Predicted { .. } => {
                 self.say(&rows::prediction_row(event).unwrap_or_default());
+            }
+            Event::Exported { path, bytes, input, output } => {
+                let size = rows::bytes(*bytes);
+                self.say(&format!("{path}: {size}, takes {input:?}, gives {output:?}"));
             }
             Event::Interrupted { epoch } => {
                 self.bar = None;
@@ -167,6 +171,7 @@ impl RunView {
     }
 }
 
+/// What follows on a model's parameters.
 fn pictures(images: &Images) -> String {
     let counts = [(images.train, " train"), (images.val, " val"), (images.source, "")];
     let counts: Vec<_> = counts
@@ -174,7 +179,10 @@ fn pictures(images: &Images) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, split)| format!("{}{split}", rows::grouped(count)))
         .collect();
-    format!("{} images", counts.join(", "))
+    match counts.is_empty() {
+        true => String::new(),
+        false => format!("; {} images", counts.join(", ")),
+    }
 }
 
 fn pairs(values: &Map<String, Value>) -> String {

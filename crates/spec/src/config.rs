@@ -1,4 +1,4 @@
-//! The configuration schema of the three tasks, its defaults, ranges and hash. A resolved config
+//! The configuration schema of the tasks, its defaults, ranges and hash. A resolved config
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
@@ -19,9 +19,15 @@ pub enum Config {
     Train(TrainConfig),
     Val(ValConfig),
     Predict(PredictConfig),
+    Export(ExportConfig),
 }
 
 impl Config {
+    /// An export has no settings of its own here: it rewrites numbers in a fixed order, into a graph
+    /// whose attention is the plain one.
+    pub const EXPORT_COMPUTE: Compute =
+        Compute { attention: AttentionPath::Safe, numerics: Numerics::Portable, threads: 1 };
+
     pub fn digest(&self) -> Digest {
         canonical::digest(CONFIG_DOMAIN, self)
     }
@@ -31,6 +37,7 @@ impl Config {
             Self::Train(_) => Task::Train,
             Self::Val(_) => Task::Val,
             Self::Predict(_) => Task::Predict,
+            Self::Export(_) => Task::Export,
         }
     }
 
@@ -43,6 +50,7 @@ impl Config {
             Self::Train(c) => &c.compute,
             Self::Val(c) => &c.compute,
             Self::Predict(c) => &c.compute,
+            Self::Export(_) => &Self::EXPORT_COMPUTE,
         }
     }
 }
@@ -53,6 +61,7 @@ pub enum Task {
     Train,
     Val,
     Predict,
+    Export,
 }
 
 impl Task {
@@ -61,6 +70,7 @@ impl Task {
             Self::Train => "train",
             Self::Val => "val",
             Self::Predict => "predict",
+            Self::Export => "export",
         }
     }
 }
@@ -383,13 +393,49 @@ impl Default for PredictConfig {
     }
 }
 
+/// Weights written as a graph for other runtimes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportConfig {
+    /// Graph and scale of the weights. Comes from the weights.
+    pub model: String,
+    pub names: Vec<String>,
+    /// Side of the square pictures that the graph takes.
+    pub imgsz: u32,
+    pub format: ExportFormat,
+    /// The graph ends with non-maximum suppression, by the settings in `nms`.
+    #[serde(rename = "nms")]
+    pub suppress: bool,
+    #[serde(flatten)]
+    pub nms: Nms,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    Onnx,
+}
+
+impl Default for ExportConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            names: Vec::new(),
+            imgsz: 640,
+            format: ExportFormat::Onnx,
+            suppress: false,
+            nms: PREDICT_NMS,
+        }
+    }
+}
+
 /// Settings of a run that can't change its result: they are recorded, never hashed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Launch {
     /// The data set's YAML file.
     pub data: Option<String>,
-    /// Weights to validate, to predict with, or to start training from.
+    /// Weights to validate, to predict with, to export, or to start training from.
     pub weights: Option<String>,
     /// Pictures to predict on: a file, a folder or a glob.
     pub source: Option<String>,
@@ -525,6 +571,13 @@ impl Schema for PredictConfig {
     }
 }
 
+impl Schema for ExportConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_imgsz(self.imgsz)?;
+        check_nms(&self.nms)
+    }
+}
+
 impl Schema for Launch {
     fn check(&self) -> Result<(), ConfigError> {
         within("workers", f64::from(self.workers), 1.0, 512.0)
@@ -599,6 +652,7 @@ mod tests {
         TrainConfig::default().check().unwrap();
         ValConfig::default().check().unwrap();
         PredictConfig::default().check().unwrap();
+        ExportConfig::default().check().unwrap();
         Launch::default().check().unwrap();
     }
 

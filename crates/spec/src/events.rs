@@ -40,6 +40,8 @@ pub enum Event {
     Metrics(Metrics),
     /// A picture was predicted on; `objects` counts by class name.
     Predicted { path: String, width: u32, height: u32, objects: Map<String, Value> },
+    /// Weights were written as a graph; `input` and `output` are the shapes of its tensors.
+    Exported { path: String, bytes: u64, input: Vec<i64>, output: Vec<i64> },
     /// Stopped on request; everything so far is saved.
     Interrupted { epoch: u32 },
     /// Stopped by an error.

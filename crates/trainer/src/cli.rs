@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use ybox_spec::config::{Config, Task};
 use ybox_spec::events::Event;
 use ybox_spec::manifest::Manifest;
@@ -16,7 +16,7 @@ use crate::error::TrainerError;
 use crate::memory::keep_freed_memory;
 use crate::numerics;
 use crate::stop::Stop;
-use crate::{predict, train, val};
+use crate::{convert, export, predict, train, val};
 
 /// Exit status of a run that saved and stopped on request.
 const INTERRUPTED: u8 = 130;
@@ -24,8 +24,17 @@ const INTERRUPTED: u8 = 130;
 /// The YOLOv12 trainer of ybox.
 #[derive(Debug, Parser)]
 #[command(name = "ytrain", version)]
-struct Cli {
-    task: TaskArg,
+enum Command {
+    Train(TaskArgs),
+    Val(TaskArgs),
+    Predict(TaskArgs),
+    Export(TaskArgs),
+    /// Convert weights from PyTorch's form to safetensors, or back
+    Convert(convert::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct TaskArgs {
     /// The resolved config
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -38,7 +47,7 @@ struct Cli {
     /// Folder for everything that is written
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Weights to validate, to predict with, or to start training from
+    /// Weights to validate, to predict with, to export, or to start training from
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Loader threads
@@ -47,13 +56,6 @@ struct Cli {
     /// Draw no curves and no sample pictures
     #[arg(long)]
     no_plots: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum TaskArg {
-    Train,
-    Val,
-    Predict,
 }
 
 /// What every task is given.
@@ -80,10 +82,16 @@ pub enum Outcome {
 }
 
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (task, args) = match Command::parse() {
+        Command::Train(args) => (Task::Train, args),
+        Command::Val(args) => (Task::Val, args),
+        Command::Predict(args) => (Task::Predict, args),
+        Command::Export(args) => (Task::Export, args),
+        Command::Convert(args) => return convert::main(&args),
+    };
     let started = Instant::now();
     keep_freed_memory();
-    let (config, mut job) = match prepare(&cli) {
+    let (config, mut job) = match prepare(task, &args) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error}");
@@ -106,7 +114,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
+fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
     let text = fs::read_to_string(&cli.config).map_err(TrainerError::reading(&cli.config))?;
     let config: Config = serde_yaml::from_str(&text)
         .map_err(|e| TrainerError::Config { path: cli.config.clone(), reason: e.to_string() })?;
@@ -125,16 +133,14 @@ fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,
     };
-    check_task(cli.task, config.task())?;
+    check_task(task, config.task())?;
     Ok((config, job))
 }
 
-fn check_task(asked: TaskArg, config: Task) -> Result<(), TrainerError> {
-    match (asked, config) {
-        (TaskArg::Train, Task::Train)
-        | (TaskArg::Val, Task::Val)
-        | (TaskArg::Predict, Task::Predict) => Ok(()),
-        _ => Err(TrainerError::WrongTask { config: config.name() }),
+fn check_task(asked: Task, config: Task) -> Result<(), TrainerError> {
+    match asked == config {
+        true => Ok(()),
+        false => Err(TrainerError::WrongTask { config: config.name() }),
     }
 }
 
@@ -144,5 +150,6 @@ fn run(config: &Config, job: &mut Job) -> Result<Outcome, TrainerError> {
         Config::Train(config) => train::run(config, job),
         Config::Val(config) => val::run(config, job).map(|()| Outcome::Finished),
         Config::Predict(config) => predict::run(config, job).map(|()| Outcome::Finished),
+        Config::Export(config) => export::run(config, job).map(|()| Outcome::Finished),
     }
 }

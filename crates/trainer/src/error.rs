@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use ybox_spec::events::Event;
 use ybox_spec::manifest::ManifestError;
 
+use crate::convert::ConvertError;
 use crate::data::DataError;
 use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
+use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
 use crate::weights::WeightsFileError;
 
@@ -47,6 +49,10 @@ pub enum TrainerError {
     #[error(transparent)]
     Eval(#[from] EvalError),
     #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    #[error(transparent)]
     Torch(#[from] torch_ext::TorchError),
 }
 
@@ -75,6 +81,8 @@ impl TrainerError {
             Self::Spec(_) | Self::Model(_) => "bad-config",
             Self::StateDict(_) | Self::Weights(_) => "bad-weights",
             Self::Eval(_) => "scoring-failed",
+            Self::Convert(_) => "convert-failed",
+            Self::Export(_) => "export-failed",
             Self::Torch(_) => "libtorch-failed",
         }
     }

@@ -1,12 +1,14 @@
 //! The YOLOv12 trainer that ybox runs inside its images: training, validation, prediction.
 
 pub mod cli;
+pub mod convert;
 pub mod data;
 pub mod detect;
 pub mod draw;
 mod emit;
 pub mod error;
 pub mod eval;
+pub mod export;
 mod loading;
 pub mod loss;
 mod memory;
@@ -14,6 +16,7 @@ pub mod model;
 mod numerics;
 pub mod optim;
 pub mod predict;
+pub mod pytorch;
 pub mod report;
 mod scan;
 mod stop;

@@ -99,14 +99,14 @@ fn tensor(name: &str, view: &TensorView) -> Result<Tensor, FormatError> {
 }
 
 /// A tensor's values as a file holds them: row-major, little-endian.
-struct HostTensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+pub(crate) struct HostTensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
 }
 
 impl HostTensor {
-    fn copy(name: &str, tensor: &Tensor) -> Result<Self, FormatError> {
+    pub fn copy(name: &str, tensor: &Tensor) -> Result<Self, FormatError> {
         let kind = tensor.kind();
         let (dtype, size) = match kind {
             Kind::Float => (Dtype::F32, 4),

@@ -13,7 +13,7 @@ use super::params::{ParameterKind, Scope};
 use super::spec::Graph;
 
 /// Channels of a head, in every model.
-const HEAD_DIM: i64 = 32;
+pub const HEAD_DIM: i64 = 32;
 /// What gamma starts from.
 const GAMMA: f64 = 0.01;
 

@@ -5,7 +5,8 @@ use tch::{Tensor, no_grad};
 use super::Mode;
 use super::params::{ParameterKind, Scope};
 
-const NORM_EPS: f64 = 1e-3;
+/// Added to the variance that a normalisation divides by.
+pub const NORM_EPS: f64 = 1e-3;
 const NORM_MOMENTUM: f64 = 0.03;
 
 /// Conv2d without bias and with padding k / 2, batch normalisation, SiLU.

@@ -17,6 +17,8 @@ mod params;
 mod spec;
 mod yolo12;
 
+pub(crate) use attention::HEAD_DIM;
+pub(crate) use conv::NORM_EPS;
 pub use detect::{BOX_CHANNELS, DFL_BINS, STRIDES, anchor_points, decode};
 pub use params::{Buffer, Parameter, ParameterKind, StateDictError};
 pub use spec::{Graph, ModelSpec, Scale, SpecError};
