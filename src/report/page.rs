@@ -55,6 +55,7 @@ fn sentence(story: &Story) -> String {
         Some(Task::Train) => "A training",
         Some(Task::Val) => "A validation",
         Some(Task::Predict) => "A prediction",
+        Some(Task::Export) => "An export",
         None => "A run",
     };
     let end = match story.state {

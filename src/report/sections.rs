@@ -18,6 +18,7 @@ pub fn model(story: &Story) -> Option<&str> {
         Config::Train(config) => &config.model,
         Config::Val(config) => &config.model,
         Config::Predict(config) => &config.model,
+        Config::Export(config) => &config.model,
     })
 }
 
