@@ -11,9 +11,10 @@ map="$here=/ybox $cargo_home=/cargo $sysroot=/rust"
 
 for pair in $map; do
   RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$pair"
+  CFLAGS="${CFLAGS:-} -ffile-prefix-map=$pair"
   CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$pair"
 done
-export RUSTFLAGS CXXFLAGS
+export RUSTFLAGS CFLAGS CXXFLAGS
 
 echo "trainer: building ytrain" >&2
 cargo build --release --locked --quiet -p ytrain
