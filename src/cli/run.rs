@@ -24,7 +24,7 @@ Settings:
   source=PATH           a picture, a folder or a glob (predict)
   epochs= batch= imgsz= seed= optimizer= lr0= conf= iou= attention= numerics= ...
   cfg=FILE              settings to use instead of the model's preset
-  workers= project= name= exist_ok=   change no result
+  workers= checkpointing= project= name= exist_ok=   change no result
 
 Standard output ends with the input hash, the result hash and the run hash.
 

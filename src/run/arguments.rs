@@ -58,6 +58,7 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
     match (key, task) {
         ("source", Task::Train | Task::Val) => Some(Task::Predict),
         ("data", Task::Predict) => Some(Task::Val),
+        ("checkpointing", Task::Val | Task::Predict) => Some(Task::Train),
         _ => None,
     }
 }

@@ -7,13 +7,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use ybox_spec::config::{Config, Task};
+use ybox_spec::config::{Checkpointing, Config, Task};
 use ybox_spec::events::Event;
 use ybox_spec::manifest::Manifest;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::memory::keep_freed_memory;
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{predict, train, val};
@@ -44,6 +43,9 @@ struct Cli {
     /// Loader threads
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// What runs again in backward to save memory: none, attention, layer or layer+head
+    #[arg(long, value_name = "POLICY", default_value = "none")]
+    checkpointing: Checkpointing,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -60,6 +62,7 @@ pub struct Job {
     pub out: PathBuf,
     pub weights: Option<PathBuf>,
     pub workers: usize,
+    pub checkpointing: Checkpointing,
     pub emit: Emitter,
     pub stop: Stop,
 }
@@ -77,7 +80,6 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let started = Instant::now();
-    keep_freed_memory();
     let (config, mut job) = match prepare(&cli) {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -115,6 +117,7 @@ fn prepare(cli: &Cli) -> Result<(Config, Job), TrainerError> {
         out: cli.out.clone(),
         weights: cli.weights.clone(),
         workers: cli.workers.max(1),
+        checkpointing: cli.checkpointing,
         emit: Emitter::create(&cli.out.join("events.jsonl"))
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,

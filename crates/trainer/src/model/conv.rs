@@ -83,16 +83,16 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let train = mode == Mode::Train;
-        if train {
+        if mode == Mode::Train {
             let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
         }
+        let tracked = mode != Mode::Recompute;
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
-            train,
+            tracked.then_some(&self.running_mean),
+            tracked.then_some(&self.running_var),
+            mode != Mode::Eval,
             NORM_MOMENTUM,
             NORM_EPS,
             true,
