@@ -28,6 +28,8 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 
 need c++ g++
+# jemalloc is built with it.
+need make make
 need bwrap bubblewrap
 need gpgv gpgv
 need python3 python3

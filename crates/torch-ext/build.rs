@@ -7,7 +7,9 @@ use std::env;
 use std::path::PathBuf;
 
 fn main() {
-    println!("cargo:rerun-if-changed=src/shim.cpp");
+    let sources = ["src/shim.cpp", "src/checkpoint.cpp"];
+    sources.iter().for_each(|source| println!("cargo:rerun-if-changed={source}"));
+    println!("cargo:rerun-if-changed=src/caught.h");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let manifest = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let libtorch = libtorch();
@@ -23,7 +25,7 @@ fn main() {
         .flag(format!("-ffile-prefix-map={include}=libtorch"))
         .flag(format!("-ffile-prefix-map={manifest}=torch-ext"))
         .debug(false)
-        .file("src/shim.cpp")
+        .files(sources)
         .compile("torch_ext_shim");
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use ybox_spec::Digest;
+use ybox_spec::config::Task;
 use ybox_spec::events::{Event, Line};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record, Status};
@@ -192,6 +193,10 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     ]
     .map(str::to_owned)
     .into();
+    if order.config.task() == Task::Train {
+        let policy = order.launch.checkpointing.name();
+        arguments.extend(["--checkpointing".to_owned(), policy.to_owned()]);
+    }
     if let Some(weights) = &order.weights {
         mounts.push(mount(weights, WEIGHTS, false));
         arguments.extend(["--weights".to_owned(), WEIGHTS.to_owned()]);

@@ -2,6 +2,8 @@
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::augmentation::{self, AugmentSchedule};
@@ -429,6 +431,44 @@ impl Default for ExportConfig {
     }
 }
 
+/// Which parts of the model keep only their inputs in training and run again in backward: less
+/// memory for more time, and the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpointing {
+    #[default]
+    None,
+    /// The layers of area attention.
+    Attention,
+    /// Every layer.
+    Layer,
+    /// Every layer, and each level of the head.
+    #[serde(rename = "layer+head")]
+    LayerHead,
+}
+
+impl Checkpointing {
+    pub const ALL: [Self; 4] = [Self::None, Self::Attention, Self::Layer, Self::LayerHead];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Attention => "attention",
+            Self::Layer => "layer",
+            Self::LayerHead => "layer+head",
+        }
+    }
+}
+
+impl FromStr for Checkpointing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|policy| policy.name() == text);
+        found.ok_or_else(|| format!("use one of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 /// Settings of a run that can't change its result: they are recorded, never hashed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -443,6 +483,8 @@ pub struct Launch {
     pub cfg: Option<String>,
     /// Loader threads.
     pub workers: u32,
+    /// Memory for time in training.
+    pub checkpointing: Checkpointing,
     #[serde(deserialize_with = "text")]
     pub device: String,
     /// Folder of run folders; by default `runs/<task>`.
@@ -463,6 +505,7 @@ impl Default for Launch {
             source: None,
             cfg: None,
             workers: 2,
+            checkpointing: Checkpointing::None,
             device: "auto".into(),
             project: None,
             name: None,

@@ -1,10 +1,15 @@
-//! The part of libtorch that tch does not bind: the global flags that decide which kernels run.
+//! The part of libtorch that tch does not bind: the global flags that decide which kernels run, and
+//! checkpointing (`checkpoint`).
 //!
-//! This is the project's only C++ (`shim.cpp`). Which flags a run wants is the trainer's business.
+//! This is the project's only C++. Which flags a run wants is the trainer's business.
 //! The flags are global to the process: set them at start, before the first operation, and on a
 //! CUDA image after the CUDA backend was loaded.
 
+mod checkpoint;
+
 use std::ffi::{CStr, c_char};
+
+pub use checkpoint::{Pass, checkpoint};
 
 // For its linking: the shim calls into the libraries that torch-sys finds.
 use torch_sys as _;

@@ -6,25 +6,8 @@
 #include <ATen/Context.h>
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 
-namespace {
-
-// An exception must not cross into Rust.
-template <typename F>
-char* caught(F&& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception& e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("an exception that is no std::exception");
-  }
-}
-
-}  // namespace
+#include "caught.h"
 
 extern "C" {
 

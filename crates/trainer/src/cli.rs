@@ -7,13 +7,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ybox_spec::config::{Config, Task};
+use ybox_spec::config::{Checkpointing, Config, Task};
 use ybox_spec::events::Event;
 use ybox_spec::manifest::Manifest;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::memory::keep_freed_memory;
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{convert, export, predict, train, val};
@@ -56,6 +55,9 @@ struct TaskArgs {
     /// Draw no curves and no sample pictures
     #[arg(long)]
     no_plots: bool,
+    /// What runs again in backward to save memory: none, attention, layer or layer+head
+    #[arg(long, value_name = "POLICY", default_value = "none")]
+    checkpointing: Checkpointing,
 }
 
 /// What every task is given.
@@ -67,6 +69,7 @@ pub struct Job {
     pub workers: usize,
     /// Whether to draw curves and sample pictures.
     pub plots: bool,
+    pub checkpointing: Checkpointing,
     pub emit: Emitter,
     pub stop: Stop,
 }
@@ -90,7 +93,6 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => return convert::main(&args),
     };
     let started = Instant::now();
-    keep_freed_memory();
     let (config, mut job) = match prepare(task, &args) {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -129,6 +131,7 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         weights: cli.weights.clone(),
         workers: cli.workers.max(1),
         plots: !cli.no_plots,
+        checkpointing: cli.checkpointing,
         emit: Emitter::create(&cli.out.join("events.jsonl"))
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,

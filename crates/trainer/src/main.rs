@@ -1,4 +1,6 @@
-//! The `ytrain` command: everything is in the library.
+//! The `ytrain` command: everything but the allocator is in the library.
+
+mod allocator;
 
 use std::process::ExitCode;
 

@@ -17,8 +17,11 @@ pub fn image(prepared: &Prepared, device: Device) -> Tensor {
     normalised(&prepared.pixels, &size, device)
 }
 
+/// In the memory order of the model's maps, `[N, H, W, C]`.
 fn normalised(pixels: &[u8], size: &[i64], device: Device) -> Tensor {
-    Tensor::from_slice(pixels).view(size).to_device(device).to_kind(Kind::Float) / 255.0
+    let pixels = Tensor::from_slice(pixels).view(size).to_device(device);
+    let pixels = pixels.permute([0, 2, 3, 1]).contiguous().to_kind(Kind::Float);
+    (pixels / 255.0).permute([0, 3, 1, 2])
 }
 
 /// Objects as the loss takes them: index of the picture in the batch, class, box.

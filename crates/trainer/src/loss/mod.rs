@@ -178,8 +178,8 @@ impl DetectionLoss {
 
 impl Predictions {
     fn of(raw: &[Tensor; 3], classes: i64) -> Self {
-        let flat = raw.each_ref().map(|map| map.to_kind(Kind::Float).flatten(2, 3));
-        let joined = Tensor::cat(&flat, 2).transpose(1, 2);
+        let flat = raw.each_ref().map(|map| map.to_kind(Kind::Float).flatten(2, 3).transpose(1, 2));
+        let joined = Tensor::cat(&flat, 1);
         let shapes = raw.each_ref().map(|map| (map.size()[2], map.size()[3]));
         let anchors = make_anchors(&shapes, &STRIDES, raw[0].device());
         let (height, width) = (shapes[0].0 * STRIDES[0], shapes[0].1 * STRIDES[0]);

@@ -61,9 +61,7 @@ impl AAttn {
         let (b, c, height, width) = x.size4().expect("a map has four dimensions");
         let (qkv_bahnd, v_bchw) = self.projection.forward(x, self.area, mode);
         let attended = attend(&qkv_bahnd, self.path);
-        let attended = attended.transpose(1, 2).reshape([b, height * width, c]);
-        let attended = attended.transpose(1, 2).view([b, c, height, width]);
-        // In this order the sum takes the memory layout of the convolution's output.
+        let attended = to_map(&attended, [b, c, height, width]);
         self.proj.forward(&(self.pe.forward(&v_bchw, mode) + attended), mode)
     }
 }
@@ -80,11 +78,10 @@ impl Projection {
             }
             Self::Joint(qkv) => {
                 let map = qkv.forward(x, mode);
-                let [b, c, height, width] = <[i64; 4]>::try_from(map.size()).expect("a map");
-                let v_map = map.view([b, -1, 3 * HEAD_DIM, height, width]);
-                let v_map = v_map.narrow(2, 2 * HEAD_DIM, HEAD_DIM);
-                let v_map = v_map.reshape([b, c / 3, height, width]);
-                (heads(&map, area, Order::HeadsOfParts), v_map)
+                let (b, c, height, width) = map.size4().expect("a map has four dimensions");
+                let qkv = heads(&map, area, Order::HeadsOfParts);
+                let v_map = to_map(&qkv[2], [b, c / 3, height, width]);
+                (qkv, v_map)
             }
         }
     }
@@ -112,6 +109,12 @@ fn heads<const PARTS: usize>(map: &Tensor, area: i64, order: Order) -> [Tensor; 
     };
     let by_part = <[Tensor; PARTS]>::try_from(by_part).expect("unbind yields one per part");
     by_part.map(|part_nhd| part_nhd.transpose(1, 2))
+}
+
+/// The inverse of [`heads`] for one part.
+fn to_map(part_bahnd: &Tensor, [b, c, height, width]: [i64; 4]) -> Tensor {
+    let tokens = part_bahnd.transpose(1, 2).reshape([b, height * width, c]);
+    tokens.transpose(1, 2).view([b, c, height, width])
 }
 
 /// softmax(q k^T / sqrt(d)) v over `[.., n, d]`.
@@ -207,6 +210,11 @@ impl A2C2f {
             cv2: Conv::new(&scope.at("cv2"), (1 + n as i64) * hidden, c2, 1),
             m: (0..n).map(inner).collect(),
         }
+    }
+
+    /// Whether its inner modules are attention.
+    pub fn attends(&self) -> bool {
+        matches!(self.m.first(), Some(Inner::Attention(_)))
     }
 
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {

@@ -85,15 +85,17 @@ impl BatchNorm {
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         // A frozen layer keeps its statistics too.
-        let train = mode == Mode::Train && self.weight.requires_grad();
-        if train {
+        let train = mode != Mode::Eval && self.weight.requires_grad();
+        let again = mode == Mode::Recompute;
+        if train && !again {
             let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
         }
+        let tracked = !(train && again);
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
+            tracked.then_some(&self.running_mean),
+            tracked.then_some(&self.running_var),
             train,
             NORM_MOMENTUM,
             NORM_EPS,

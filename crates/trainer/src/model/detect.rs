@@ -2,8 +2,10 @@
 //! Choosing among overlapping boxes is left to others.
 
 use tch::{Device, Kind, Tensor};
+use ybox_spec::config::Checkpointing;
 
 use super::Mode;
+use super::checkpoint::Shared;
 use super::conv::{BiasedConv, Conv};
 use super::params::Scope;
 
@@ -24,7 +26,7 @@ const PRIOR_OBJECTS: f64 = 5.0;
 /// `[N, c_i, H_i, W_i]` -> `[N, BOX_CHANNELS + nc, H_i, W_i]` for each level i.
 #[derive(Debug)]
 pub(super) struct Detect {
-    levels: [Level; 3],
+    levels: [Shared<Level>; 3],
 }
 
 #[derive(Debug)]
@@ -56,11 +58,22 @@ impl Detect {
         let [b0, b1, b2] = boxes;
         let [c0, c1, c2] = classes;
         let levels = [(b0, c0), (b1, c1), (b2, c2)];
-        Self { levels: levels.map(|(boxes, classes)| Level { boxes, classes }) }
+        Self { levels: levels.map(|(boxes, classes)| Shared::new(Level { boxes, classes })) }
     }
 
-    pub fn forward(&self, features: [&Tensor; 3], mode: Mode) -> [Tensor; 3] {
-        [0, 1, 2].map(|i| self.levels[i].forward(features[i], mode))
+    pub fn forward(
+        &self,
+        features: [&Tensor; 3],
+        mode: Mode,
+        policy: Checkpointing,
+    ) -> [Tensor; 3] {
+        let checkpointed = mode == Mode::Train && policy == Checkpointing::LayerHead;
+        [0, 1, 2].map(|i| match (&self.levels[i], features[i]) {
+            (level, x) if checkpointed => {
+                level.checkpointed(&[x], |level, x, mode| level.forward(&x[0], mode))
+            }
+            (level, x) => level.forward(x, mode),
+        })
     }
 }
 

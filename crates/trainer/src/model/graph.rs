@@ -1,12 +1,15 @@
 //! How the blocks are joined: 0-8 the backbone (P1 to P5), 9-20 the neck, whose layers 14, 17 and
 //! 20 feed the head.
 
+use std::collections::BTreeMap;
+
 use tch::Tensor;
-use ybox_spec::config::AttentionPath;
+use ybox_spec::config::{AttentionPath, Checkpointing};
 
 use super::Mode;
 use super::attention::{A2C2f, Attention};
 use super::bottleneck::{C3k2, C3k2Shape};
+use super::checkpoint::Shared;
 use super::conv::Conv;
 use super::params::Registry;
 use super::spec::ModelSpec;
@@ -18,7 +21,7 @@ const KEPT: [usize; 7] = [4, 6, 8, 11, 14, 17, 20];
 
 /// A layer works on the output of the one before.
 #[derive(Debug)]
-pub(super) enum Layer {
+enum Layer {
     Conv(Conv),
     C3k2(C3k2),
     A2C2f(A2C2f),
@@ -28,9 +31,39 @@ pub(super) enum Layer {
     Concat(usize),
 }
 
+/// A layer with tensors and the joins right before it: what checkpointing runs again as one, so that
+/// joined maps are not kept.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Index of the first of them.
+    first: usize,
+    layers: Vec<Layer>,
+    /// The layer that it joins.
+    earlier: Option<usize>,
+}
+
+/// Layers 0 to 20, as stages.
+pub(super) fn stages(
+    registry: &Registry,
+    spec: &ModelSpec,
+    path: AttentionPath,
+) -> Vec<Shared<Stage>> {
+    let mut stages = Vec::new();
+    let mut layers = Vec::new();
+    for (i, layer) in self::layers(registry, spec, path).into_iter().enumerate() {
+        let is_join = layer.is_join();
+        layers.push(layer);
+        if !is_join {
+            let layers = std::mem::take(&mut layers);
+            stages.push(Shared::new(Stage::new(i + 1 - layers.len(), layers)));
+        }
+    }
+    stages
+}
+
 /// Layers 0 to 20.
 #[rustfmt::skip]
-pub(super) fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Layer> {
+fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Layer> {
     let [c1, c2, c3, c4, c5] = spec.scale.channels();
     let [g2, g3] = spec.graph.stem_groups();
     let deep = spec.scale.backbone_c3k();
@@ -78,17 +111,72 @@ pub(super) fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath)
 }
 
 impl Layer {
-    fn forward(&self, x: &Tensor, kept: &[Option<Tensor>], mode: Mode) -> Tensor {
+    fn is_join(&self) -> bool {
+        matches!(self, Self::Upsample | Self::Concat(_))
+    }
+
+    /// `earlier` is the output that a concatenation names.
+    fn forward(&self, x: &Tensor, earlier: Option<&Tensor>, mode: Mode) -> Tensor {
         match self {
             Self::Conv(m) => m.forward(x, mode),
             Self::C3k2(m) => m.forward(x, mode),
             Self::A2C2f(m) => m.forward(x, mode),
             Self::Upsample => upsample(x),
-            Self::Concat(from) => {
-                let earlier = kept[*from].as_ref().expect("KEPT names every layer joined later");
+            Self::Concat(_) => {
+                let earlier = earlier.expect("a stage says which layer it joins");
                 Tensor::cat(&[x, earlier], 1)
             }
         }
+    }
+}
+
+impl Stage {
+    fn new(first: usize, layers: Vec<Layer>) -> Self {
+        let earlier = layers.iter().find_map(|layer| match layer {
+            Layer::Concat(earlier) => Some(*earlier),
+            _ => None,
+        });
+        Self { first, layers, earlier }
+    }
+
+    /// Index of the last layer, whose output is the stage's.
+    fn last(&self) -> usize {
+        self.first + self.layers.len() - 1
+    }
+
+    fn is_checkpointed(&self, policy: Checkpointing) -> bool {
+        match policy {
+            Checkpointing::None => false,
+            Checkpointing::Attention => {
+                matches!(self.layers.last(), Some(Layer::A2C2f(m)) if m.attends())
+            }
+            Checkpointing::Layer | Checkpointing::LayerHead => true,
+        }
+    }
+
+    /// Calls `see` with the index and output of each layer.
+    fn forward(
+        &self,
+        x: &Tensor,
+        earlier: Option<&Tensor>,
+        mode: Mode,
+        see: &mut impl FnMut(usize, &Tensor),
+    ) -> Tensor {
+        (self.first..).zip(&self.layers).fold(x.shallow_clone(), |x, (i, layer)| {
+            let x = layer.forward(&x, earlier, mode);
+            see(i, &x);
+            x
+        })
+    }
+}
+
+impl Shared<Stage> {
+    /// [`Stage::forward`] in training, of which only the inputs are kept.
+    fn forward_checkpointed(&self, x: &Tensor, earlier: Option<&Tensor>) -> Tensor {
+        let inputs: Vec<&Tensor> = [x].into_iter().chain(earlier).collect();
+        self.checkpointed(&inputs, |stage, inputs, mode| {
+            stage.forward(&inputs[0], inputs.get(1), mode, &mut |_, _| ())
+        })
     }
 }
 
@@ -98,20 +186,28 @@ fn upsample(x: &Tensor) -> Tensor {
     x.upsample_nearest2d([2 * height, 2 * width], None, None)
 }
 
-/// Runs the layers in turn on `images`, calls `see` with each output, and returns those that the
-/// head reads.
+/// Runs the stages in turn on `images`, calls `see` with the output of each layer, of a checkpointed
+/// stage with the last one's, and returns those that the head reads.
 pub(super) fn run(
-    layers: &[Layer],
+    stages: &[Shared<Stage>],
     images: &Tensor,
     mode: Mode,
+    policy: Checkpointing,
     mut see: impl FnMut(usize, &Tensor),
 ) -> [Tensor; 3] {
     let mut x = images.shallow_clone();
-    let mut kept: Vec<Option<Tensor>> = Vec::with_capacity(layers.len());
-    for (i, layer) in layers.iter().enumerate() {
-        x = layer.forward(&x, &kept, mode);
-        see(i, &x);
-        kept.push(KEPT.contains(&i).then(|| x.shallow_clone()));
+    let mut kept: BTreeMap<usize, Tensor> = BTreeMap::new();
+    for stage in stages {
+        let earlier = stage.earlier.map(|i| &kept[&i]);
+        if mode == Mode::Train && stage.is_checkpointed(policy) {
+            x = stage.forward_checkpointed(&x, earlier);
+            see(stage.last(), &x);
+        } else {
+            x = stage.forward(&x, earlier, mode, &mut see);
+        }
+        if KEPT.contains(&stage.last()) {
+            kept.insert(stage.last(), x.shallow_clone());
+        }
     }
-    HEAD_INPUTS.map(|i| kept[i].take().expect("KEPT names the head's inputs"))
+    HEAD_INPUTS.map(|i| kept.remove(&i).expect("KEPT names the head's inputs"))
 }

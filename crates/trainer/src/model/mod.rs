@@ -2,13 +2,15 @@
 //! both published graphs at all five scales.
 //!
 //! One file per building block, bottom up: `conv`, `bottleneck`, `attention`, `detect`; `graph`
-//! says how they are joined, `yolo12` is the assembled model. State-dict names and shapes equal
+//! says how they are joined, `checkpoint` what runs again in backward to save memory, `yolo12` is
+//! the assembled model. State-dict names and shapes equal
 //! the published ones. Losses, post-processing and training are left to others.
 //!
 //! Shapes are `[N, C, H, W]`: images, channels, rows, columns. `k` is a kernel's side, `s` a stride.
 
 mod attention;
 mod bottleneck;
+mod checkpoint;
 mod conv;
 mod detect;
 mod graph;
@@ -29,6 +31,9 @@ pub use yolo12::{ModelError, Yolo12};
 pub enum Mode {
     /// Those of the batch, with which the running ones are updated.
     Train,
+    /// Those of the batch; the running ones stay as they are: forward has updated them, and this is
+    /// a part of the model that runs again in backward.
+    Recompute,
     /// The running ones.
     Eval,
 }

@@ -1,11 +1,12 @@
 //! The assembled model.
 
 use tch::{Device, Tensor};
-use ybox_spec::config::{AttentionPath, Freeze};
+use ybox_spec::config::{AttentionPath, Checkpointing, Freeze};
 
 use super::Mode;
+use super::checkpoint::Shared;
 use super::detect::Detect;
-use super::graph::{self, Layer};
+use super::graph::{self, Stage};
 use super::params::{Buffer, Parameter, Registry, StateDictError};
 use super::spec::ModelSpec;
 
@@ -20,8 +21,9 @@ pub enum ModelError {
 pub struct Yolo12 {
     spec: ModelSpec,
     registry: Registry,
-    layers: Vec<Layer>,
+    stages: Vec<Shared<Stage>>,
     head: Detect,
+    checkpointing: Checkpointing,
 }
 
 impl Yolo12 {
@@ -39,10 +41,15 @@ impl Yolo12 {
             return Err(ModelError::AttentionUnsettled);
         }
         let registry = Registry::new(device);
-        let layers = graph::layers(&registry, &spec, attention);
+        let stages = graph::stages(&registry, &spec, attention);
         let [_, _, c3, c4, c5] = spec.scale.channels();
         let head = Detect::new(&registry.scope("model.21"), [c3, c4, c5], spec.nc);
-        Ok(Self { spec, registry, layers, head })
+        Ok(Self { spec, registry, stages, head, checkpointing: Checkpointing::None })
+    }
+
+    /// The same, with parts that run again in backward.
+    pub fn with_checkpointing(self, checkpointing: Checkpointing) -> Self {
+        Self { checkpointing, ..self }
     }
 
     pub fn spec(&self) -> &ModelSpec {
@@ -72,15 +79,15 @@ impl Yolo12 {
     }
 
     /// [`Yolo12::forward`] that calls `see` with the index and output of each of the layers 0 to
-    /// 20.
+    /// 20, but for joins of maps that are checkpointed.
     pub fn forward_seen(
         &self,
         images: &Tensor,
         mode: Mode,
         see: impl FnMut(usize, &Tensor),
     ) -> [Tensor; 3] {
-        let features = graph::run(&self.layers, images, mode, see);
-        self.head.forward(features.each_ref(), mode)
+        let features = graph::run(&self.stages, images, mode, self.checkpointing, see);
+        self.head.forward(features.each_ref(), mode, self.checkpointing)
     }
 
     /// What is trained, in the order of the published state dicts.

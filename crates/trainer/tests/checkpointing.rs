@@ -1,0 +1,103 @@
+//! Checkpointing changes memory and time, never a bit: losses, gradients and running statistics
+//! after several steps are those of a training that keeps everything.
+
+// clippy.toml allows it in #[test] functions; here it is also in what they share.
+#![allow(clippy::unwrap_used)]
+
+use tch::{Device, Kind, Tensor, no_grad};
+use ybox_spec::config::{AttentionPath, Checkpointing};
+use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
+use ytrain::model::{Mode, ModelSpec, Yolo12};
+
+const CLASSES: usize = 3;
+
+/// Name and bits of every value that a training leaves behind.
+type Bits = Vec<(String, Vec<f32>)>;
+
+/// `images` pictures of waves.
+fn pictures(images: i64, side: i64, step: i64) -> Tensor {
+    let values = Tensor::arange(images * 3 * side * side, (Kind::Double, Device::Cpu));
+    let waves = (values * 0.37 + step as f64).sin() / 2 + 0.5;
+    waves.view([images, 3, side, side]).to_kind(Kind::Float)
+}
+
+/// Two objects in each picture.
+fn objects(images: i64) -> Targets {
+    let places: Vec<i64> = (0..2 * images).map(|i| i / 2).collect();
+    let boxes: Vec<f32> = (0..2 * images)
+        .flat_map(|i| [0.3 + 0.4 * (i % 2) as f32, 0.5, 0.4, 0.2 + 0.1 * i as f32])
+        .collect();
+    Targets {
+        cls: Tensor::from_slice(&places.iter().map(|i| i % 3).collect::<Vec<_>>()),
+        batch_idx: Tensor::from_slice(&places),
+        boxes: Tensor::from_slice(&boxes).view([-1, 4]),
+    }
+}
+
+fn bits(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1)).unwrap()
+}
+
+/// Trains by plain gradient descent; gradients of two batches, one smaller than the other, are added
+/// up before each step.
+fn train(name: &str, policy: Checkpointing, steps: i64, side: i64) -> Bits {
+    // One, so that a busy machine does not make the threads wait for each other.
+    tch::set_num_threads(1);
+    let spec = ModelSpec::parse(name, CLASSES as i64).unwrap();
+    let model = Yolo12::new(spec, AttentionPath::Flash, Device::Cpu).unwrap();
+    model.init(7);
+    let model = model.with_checkpointing(policy);
+    let loss = DetectionLoss::new(CLASSES, Gains::default(), Assigner::default());
+    let mut found = Bits::new();
+    for step in 0..steps {
+        for batch in 0..2 {
+            let images = 2 - batch;
+            let raw = model.forward(&pictures(images, side, 2 * step + batch), Mode::Train);
+            let loss = loss.compute(&raw, &objects(images));
+            loss.total.backward();
+            found.push((format!("loss {step}.{batch}"), bits(&loss.items)));
+        }
+        for mut parameter in model.parameters() {
+            let gradient = parameter.tensor.grad();
+            found.push((format!("gradient {step} {}", parameter.name), bits(&gradient)));
+            let _ = no_grad(|| parameter.tensor.g_sub_(&(gradient * 1e-3)));
+            parameter.tensor.zero_grad();
+        }
+    }
+    let state = model.state_dict();
+    found.extend(state.iter().map(|(name, tensor)| (name.clone(), bits(tensor))));
+    found
+}
+
+fn assert_same_bits(name: &str, policies: &[Checkpointing], steps: i64, side: i64) {
+    let expected = train(name, Checkpointing::None, steps, side);
+    assert!(expected.iter().flat_map(|(_, values)| values).all(|value| value.is_finite()));
+    for policy in policies {
+        let found = train(name, *policy, steps, side);
+        assert_eq!(found.len(), expected.len());
+        let differing: Vec<&str> = expected
+            .iter()
+            .zip(&found)
+            .filter(|((_, expected), (_, found))| {
+                !expected.iter().map(|v| v.to_bits()).eq(found.iter().map(|v| v.to_bits()))
+            })
+            .map(|((what, _), _)| what.as_str())
+            .collect();
+        assert!(differing.is_empty(), "{name} with {}: {differing:?} differ", policy.name());
+    }
+}
+
+#[test]
+fn yolov12n_trains_to_the_same_bits_under_every_policy() {
+    assert_same_bits("yolov12n", &Checkpointing::ALL[1..], 5, 64);
+}
+
+#[test]
+fn yolo12n_trains_to_the_same_bits_under_every_policy() {
+    assert_same_bits("yolo12n", &Checkpointing::ALL[1..], 5, 64);
+}
+
+#[test]
+fn yolov12l_trains_to_the_same_bits_with_all_of_it_checkpointed() {
+    assert_same_bits("yolov12l", &[Checkpointing::LayerHead], 1, 64);
+}
