@@ -1,6 +1,8 @@
 //! Exported graphs in ONNX Runtime, against our own forward pass, where `scripts/oracle-venv.sh`
 //! was run; and what must hold of the bytes in any case.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
