@@ -51,9 +51,18 @@ fn a_training_has_curves_classes_samples_settings_and_hashes() {
     draw(&finished.folder, pictures::TRAIN_BATCHES[0]);
     draw(&finished.folder, pictures::PR_CURVE);
     fs::write(finished.folder.join("results.csv"), RESULTS).unwrap();
+    let mut events = fs::read_to_string(finished.folder.join("events.jsonl")).unwrap();
+    for (epoch, mosaic) in [(1, 1.0), (2, 0.0)] {
+        let values = serde_json::json!({"mosaic": mosaic, "scale": 0.5});
+        let event = serde_json::json!({"event": "augmentation", "epoch": epoch, "values": values});
+        events += &format!("{event}\n");
+    }
+    fs::write(finished.folder.join("events.jsonl"), events).unwrap();
     let page = page(&finished.folder);
     assert_self_contained(&page);
-    assert_eq!(page.matches("<svg").count(), 6);
+    // Those of results.csv, and one of the augmentation that changes.
+    assert_eq!(page.matches("<svg").count(), 7);
+    assert!(page.contains(">mosaic</text>") && !page.contains(">scale</text>"));
     assert_eq!(page.matches("<img").count(), 2);
     for name in run_standin::NAMES {
         assert!(page.contains(&format!("<td>{name}</td>")), "{name}");

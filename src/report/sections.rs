@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use ybox_spec::config::{Config, TrainConfig};
 use ybox_spec::pictures;
 use ybox_spec::record::Record;
+use ybox_spec::results::{Line, Panel};
 
 use super::chart;
 use super::html::{escape, pairs, picture, section, table};
@@ -12,6 +13,9 @@ use crate::ui::rows::{bytes, grouped};
 
 /// Remarks shown; the log has them all.
 const REMARKS: usize = 200;
+
+/// Strengths in one diagram.
+const STRENGTHS: usize = 3;
 
 pub fn model(story: &Story) -> Option<&str> {
     Some(match story.config.as_ref()? {
@@ -26,8 +30,18 @@ pub fn curves(story: &Story) -> String {
     if story.results.is_empty() {
         return String::new();
     }
-    let charts: String = story.results.panels().iter().map(chart::draw).collect();
+    let mut panels = story.results.panels();
+    panels.extend(augmentation(story));
+    let charts: String = panels.iter().map(chart::draw).collect();
     section("curves", "Curves", &format!("<div class=\"charts\">\n{charts}</div>\n"))
+}
+
+/// The strengths that change, few to a diagram.
+fn augmentation(story: &Story) -> Vec<Panel> {
+    let changing = |line: &&Line| line.points.windows(2).any(|w| w[0][1] != w[1][1]);
+    let lines: Vec<_> = story.strengths.iter().filter(changing).cloned().collect();
+    let panel = |lines: &[Line]| Panel { title: "augmentation".into(), lines: lines.to_vec() };
+    lines.chunks(STRENGTHS).map(panel).collect()
 }
 
 pub fn classes(story: &Story) -> String {

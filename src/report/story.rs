@@ -7,10 +7,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
-use ybox_spec::events::{Epoch, Event, Images, Line, Metrics};
+use ybox_spec::events::{self, Epoch, Event, Images, Metrics};
 use ybox_spec::pictures;
 use ybox_spec::record::Record;
-use ybox_spec::results::Table;
+use ybox_spec::results::{Line, Table};
 
 use crate::record::{Glance, RunState, file, glance, pictures_below};
 
@@ -32,6 +32,8 @@ pub struct Story {
     /// What `auto` was settled to.
     pub settings: Map<String, Value>,
     pub epochs: Vec<Epoch>,
+    /// Strengths of the augmentations over the epochs.
+    pub strengths: Vec<Line>,
     /// Of a validation, or of the last epoch.
     pub metrics: Option<Metrics>,
     /// Pictures predicted on, and objects by class.
@@ -70,6 +72,7 @@ impl Story {
             images: Images::default(),
             settings: Map::new(),
             epochs: Vec::new(),
+            strengths: Vec::new(),
             metrics: None,
             predicted: (0, Map::new()),
             remarks: Vec::new(),
@@ -78,7 +81,9 @@ impl Story {
             pictures: Vec::new(),
         };
         for line in text(file::EVENTS).lines() {
-            if let Ok(line) = serde_json::from_str::<Line>(line) {
+            let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
+            story.hear_strengths(&value);
+            if let Ok(line) = serde_json::from_value::<events::Line>(value) {
                 story.hear(line.event);
             }
         }
@@ -127,6 +132,22 @@ impl Story {
                 self.remarks.push(Remark { code: "interrupted".into(), text, place: None });
             }
             _ => {}
+        }
+    }
+
+    /// An event `augmentation` has an epoch and values by the augmentation's key. Older trainers
+    /// have no such event.
+    fn hear_strengths(&mut self, line: &Value) {
+        if line["event"] != "augmentation" {
+            return;
+        }
+        let epoch = line["epoch"].as_f64().unwrap_or(f64::NAN);
+        for (key, value) in line["values"].as_object().into_iter().flatten() {
+            let point = [epoch, value.as_f64().unwrap_or(f64::NAN)];
+            match self.strengths.iter_mut().find(|line| line.label == *key) {
+                Some(line) => line.points.push(point),
+                None => self.strengths.push(Line { label: key.clone(), points: vec![point] }),
+            }
         }
     }
 

@@ -42,14 +42,10 @@ impl Table {
         self.len() == 0
     }
 
-    /// The columns by subject, over the epochs. Columns that belong to no known subject are left
-    /// out; those of one prefix (`augment/...`) beyond the known ones are a subject of their own.
+    /// The columns by subject, over the epochs; columns that belong to no subject are left out.
     pub fn panels(&self) -> Vec<Panel> {
         let epochs = self.column("epoch").unwrap_or_default();
-        let mut panels: Vec<_> =
-            PANELS.iter().filter_map(|(title, lines)| self.panel(epochs, title, lines)).collect();
-        panels.extend(self.augmentation(epochs));
-        panels
+        PANELS.iter().filter_map(|(title, lines)| self.panel(epochs, title, lines)).collect()
     }
 
     fn panel(&self, epochs: &[f64], title: &str, lines: &[(&str, &str)]) -> Option<Panel> {
@@ -59,16 +55,6 @@ impl Table {
             .map(|(label, column)| Line::new(label, epochs, column))
             .collect();
         (!lines.is_empty()).then(|| Panel { title: title.to_owned(), lines })
-    }
-
-    fn augmentation(&self, epochs: &[f64]) -> Option<Panel> {
-        let lines: Vec<_> = self
-            .columns
-            .iter()
-            .filter_map(|(name, column)| Some((name.strip_prefix("augment/")?, column)))
-            .map(|(label, column)| Line::new(label, epochs, column))
-            .collect();
-        (!lines.is_empty()).then(|| Panel { title: "augmentation".into(), lines })
     }
 }
 
@@ -127,11 +113,10 @@ mod tests {
 
     #[test]
     fn panels_are_those_whose_columns_there_are() {
-        let table = Table::parse("epoch,val/box_loss,augment/mixup,other\n1,2,0.1,4\n");
+        let table = Table::parse("epoch,val/box_loss,other\n1,2,4\n");
         let panels = table.panels();
         let titles: Vec<_> = panels.iter().map(|p| p.title.as_str()).collect();
-        assert_eq!(titles, ["box loss", "augmentation"]);
+        assert_eq!(titles, ["box loss"]);
         assert_eq!(panels[0].lines, [Line { label: "val".into(), points: vec![[1.0, 2.0]] }]);
-        assert_eq!(panels[1].lines[0].label, "mixup");
     }
 }
