@@ -1,5 +1,8 @@
 //! Event files as the tensorboard package reads them, where `scripts/oracle-venv.sh` was run.
 
+// What a test's own functions can't unwrap is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::Command;
 
