@@ -9,10 +9,10 @@ use std::time::Instant;
 use clap::Parser;
 use ybox_spec::config::{Checkpointing, Config, Task};
 use ybox_spec::events::Event;
-use ybox_spec::manifest::Manifest;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
+use crate::job::{Job, Outcome};
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{convert, export, predict, train, val};
@@ -58,30 +58,6 @@ struct TaskArgs {
     /// What runs again in backward to save memory: none, attention, layer or layer+head
     #[arg(long, value_name = "POLICY", default_value = "none")]
     checkpointing: Checkpointing,
-}
-
-/// What every task is given.
-pub struct Job {
-    pub manifest: Manifest,
-    pub data: PathBuf,
-    pub out: PathBuf,
-    pub weights: Option<PathBuf>,
-    pub workers: usize,
-    /// Whether to draw curves and sample pictures.
-    pub plots: bool,
-    pub checkpointing: Checkpointing,
-    pub emit: Emitter,
-    pub stop: Stop,
-}
-
-/// How a task ended that could do its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Finished,
-    /// Stopped on request after this many epochs; the outputs are theirs.
-    Interrupted {
-        epoch: u32,
-    },
 }
 
 pub fn main() -> ExitCode {

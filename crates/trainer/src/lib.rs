@@ -9,6 +9,7 @@ mod emit;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod job;
 mod loading;
 pub mod loss;
 mod memory;

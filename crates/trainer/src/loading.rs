@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ybox_spec::config::AttentionPath;
 
-use crate::cli::Job;
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::model::{ModelSpec, Yolo12};
 use crate::{numerics, weights};
 

@@ -10,12 +10,12 @@ use ybox_spec::config::{PredictConfig, Task};
 use ybox_spec::events::{Event, Images};
 use ybox_spec::files;
 
-use crate::cli::Job;
 use crate::data::{DataError, Prepared, prediction, sources};
 use crate::detect::Detector;
 use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::nms::Detection;
+use crate::job::Job;
 use crate::loading::load_model;
 use crate::numerics;
 

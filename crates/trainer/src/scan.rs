@@ -6,9 +6,9 @@ use std::time::Instant;
 use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Progress;
 
-use crate::cli::Job;
 use crate::data::{self, ScanOptions, Split};
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::memory::resident_bytes;
 
 /// Decoded pictures of one split stay in memory up to this many bytes.

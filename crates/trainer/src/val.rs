@@ -5,8 +5,8 @@ use ybox_spec::config::{Task, ValConfig};
 use ybox_spec::events::{Event, Images};
 use ybox_spec::files;
 
-use crate::cli::Job;
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::loading::load_model;
 use crate::loss::DetectionLoss;
 use crate::report::Pictures;

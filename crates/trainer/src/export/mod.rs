@@ -17,8 +17,8 @@ use ybox_spec::files;
 
 use self::builder::{Array, Builder, Map};
 use self::onnx::{Graph, IR_VERSION, Model, OPSET, OperatorSet, Property, ValueInfo};
-use crate::cli::Job;
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::loading::load_model;
 use crate::model::{STRIDES, Yolo12};
 

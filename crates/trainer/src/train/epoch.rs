@@ -7,9 +7,9 @@ use ybox_spec::events::{Losses, Progress};
 
 use super::outputs::Outputs;
 use super::session::{Pending, Session};
-use crate::cli::Job;
 use crate::data::Batch;
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::memory::resident_bytes;
 use crate::model::Mode;
 use crate::optim::Rates;

@@ -11,8 +11,8 @@ use std::time::Instant;
 use ybox_spec::config::{Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
-use crate::cli::{Job, Outcome};
 use crate::error::TrainerError;
+use crate::job::{Job, Outcome};
 use crate::loss::{Assigner, DetectionLoss, Gains};
 use crate::memory::resident_bytes;
 use crate::scan::scan_for_training;

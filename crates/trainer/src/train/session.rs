@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ybox_spec::config::{Checkpointing, TrainConfig};
 
-use crate::cli::Job;
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
+use crate::job::Job;
 use crate::loading::load_weights;
 use crate::loss::{DetectionLoss, Gains, class};
 use crate::model::{ModelSpec, ParameterKind, STRIDES, Yolo12};

@@ -1,0 +1,33 @@
+//! What every task is given, and how it can end well.
+
+use std::path::PathBuf;
+
+use ybox_spec::config::Checkpointing;
+use ybox_spec::manifest::Manifest;
+
+use crate::emit::Emitter;
+use crate::stop::Stop;
+
+/// Inputs, place of the outputs, and ways to say how it goes.
+pub struct Job {
+    pub manifest: Manifest,
+    pub data: PathBuf,
+    pub out: PathBuf,
+    pub weights: Option<PathBuf>,
+    pub workers: usize,
+    /// Whether to draw curves and sample pictures.
+    pub plots: bool,
+    pub checkpointing: Checkpointing,
+    pub emit: Emitter,
+    pub stop: Stop,
+}
+
+/// How a task ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Finished,
+    /// Stopped on request after this many epochs; the outputs are theirs.
+    Interrupted {
+        epoch: u32,
+    },
+}
