@@ -24,8 +24,12 @@ answers() { alive && grep -q 'API listen on' "$dir/log" 2>/dev/null; }
 install_docker() {
     command -v dockerd >/dev/null && return
     say "installing docker.io"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends docker.io >/dev/null
+    apt-get update -qq
+    # From Debian 13 on the client is a package of its own.
+    client=$(apt-cache pkgnames docker-cli | grep -x docker-cli || true)
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends docker.io $client >/dev/null
     command -v dockerd >/dev/null || die "docker.io did not bring dockerd"
 }
 

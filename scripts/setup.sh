@@ -28,6 +28,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 
 need c++ g++
+need make make
 # jemalloc is built with it.
 need make make
 need bwrap bubblewrap
@@ -37,6 +38,8 @@ need jq jq
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 # ybox asks pip for the index that pip uses, and on Ubuntu debootstrap for Debian's mirror.
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+# The oracles of the tests live in a virtual environment.
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # shellcheck disable=SC1091
 if [ "$(. /etc/os-release && echo "${ID:-}")" = ubuntu ]; then need debootstrap debootstrap; fi
 if [ "${#missing[@]}" -gt 0 ]; then install "${missing[@]}"; fi
