@@ -1,7 +1,6 @@
 //! jemalloc in place of the C library's malloc, for the whole process: the library's name for it is
 //! `malloc` too, so libtorch's tensors come from it. It keeps freed memory for the next step
-//! instead of returning it to the kernel, which would hand it out again page by page, and fits a
-//! step's tensors into a quarter less memory than the C library does when told the same.
+//! instead of returning it to the kernel, which would hand it out again page by page.
 
 use std::ffi::c_char;
 

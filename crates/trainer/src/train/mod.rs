@@ -27,6 +27,10 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
     let train = scan_for_training(job, "train", config)?;
     let val = scan_for_training(job, "val", config)?;
     let mut session = Session::new(config, job, train.clone())?;
+    if session::checkpointing(config, job) != job.checkpointing {
+        let reason = "pictures this small need no saving, and recomputing would change bits";
+        job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
+    }
     let mut outputs = Outputs::create(config, &job.out, job.plots)?;
     outputs.draw_labels(&train)?;
     job.emit.say(Event::Start {

@@ -82,7 +82,7 @@ impl Session {
 
 /// Maps of a single cell have no memory order of their own, and a gradient that takes another one is
 /// summed in another order. Only the smallest pictures have such maps, and they need no saving.
-fn checkpointing(config: &TrainConfig, job: &Job) -> Checkpointing {
+pub(super) fn checkpointing(config: &TrainConfig, job: &Job) -> Checkpointing {
     let largest_stride = STRIDES[2] as u32;
     if config.imgsz > largest_stride { job.checkpointing } else { Checkpointing::None }
 }
