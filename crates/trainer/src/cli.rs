@@ -96,6 +96,7 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
     let text = fs::read_to_string(&cli.config).map_err(TrainerError::reading(&cli.config))?;
     let config: Config = serde_yaml::from_str(&text)
         .map_err(|e| TrainerError::Config { path: cli.config.clone(), reason: e.to_string() })?;
+    check_task(task, config.task())?;
     let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
     let manifest = text
         .parse()
@@ -112,15 +113,14 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,
     };
-    check_task(task, config.task())?;
     Ok((config, job))
 }
 
 fn check_task(asked: Task, config: Task) -> Result<(), TrainerError> {
-    match asked == config {
-        true => Ok(()),
-        false => Err(TrainerError::WrongTask { config: config.name() }),
+    if asked != config {
+        return Err(TrainerError::WrongTask { config: config.name() });
     }
+    Ok(())
 }
 
 fn run(config: &Config, job: &mut Job) -> Result<Outcome, TrainerError> {

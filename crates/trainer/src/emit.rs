@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use ybox_spec::events::{Event, EventLog, Progress};
 
+use crate::progress::Phase;
+
 /// Progress within a phase is said at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -43,13 +45,13 @@ impl Emitter {
         });
     }
 
-    /// Says how far a phase has come, unless it did so a moment ago; the end of a phase is always
-    /// said.
-    pub fn progress(&mut self, progress: Progress) {
+    /// Says how far `phase` has come after `done`, unless it did so a moment ago; the end of a
+    /// phase is always said. `progress` is only asked for when it is going to be said.
+    pub fn progress(&mut self, phase: &Phase, done: u64, progress: impl FnOnce() -> Progress) {
         let due = self.last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
-        if due || progress.done == progress.total {
+        if due || phase.is_over(done) {
             self.last_progress = Some(Instant::now());
-            self.say(Event::Progress(progress));
+            self.say(Event::Progress(progress()));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The YOLOv12 trainer that ybox runs inside its images: training, validation, prediction.
 
+pub mod anchors;
 pub mod cli;
 pub mod convert;
 pub mod data;
@@ -17,6 +18,7 @@ pub mod model;
 mod numerics;
 pub mod optim;
 pub mod predict;
+mod progress;
 pub mod pytorch;
 pub mod report;
 mod scan;

@@ -1,18 +1,14 @@
 //! Reading a split at the start of a task: progress while it lasts, and every problem as a note.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use ybox_spec::config::TrainConfig;
-use ybox_spec::events::Progress;
 
+use crate::data::cache::DEFAULT_BYTES;
 use crate::data::{self, ScanOptions, Split};
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::memory::resident_bytes;
-
-/// Decoded pictures of one split stay in memory up to this many bytes.
-const CACHE_BYTES: u64 = 2 << 30;
+use crate::progress::Phase;
 
 /// Scans `split` for a model of `classes` classes.
 pub fn scan(
@@ -43,22 +39,12 @@ pub fn scan_for_training(
 }
 
 fn read(job: &mut Job, split: &str, classes: u32, imgsz: u32) -> Result<Split, TrainerError> {
-    let options = ScanOptions { classes, imgsz, workers: job.workers, cache_bytes: CACHE_BYTES };
-    let started = Instant::now();
+    let options = ScanOptions { classes, imgsz, workers: job.workers, cache_bytes: DEFAULT_BYTES };
     let emit = &mut job.emit;
+    let mut phase = None;
     let scanned = data::scan(&job.manifest, &job.data, split, &options, |done, total| {
-        emit.progress(Progress {
-            phase: "scan".into(),
-            epoch: 0,
-            epochs: 0,
-            done,
-            total,
-            losses: None,
-            instances: 0,
-            imgsz,
-            memory: resident_bytes(),
-            images_per_second: done as f64 / started.elapsed().as_secs_f64(),
-        });
+        let phase = phase.get_or_insert_with(|| Phase::start("scan", (0, 0), total));
+        emit.progress(phase, done, || phase.progress(done, done, imgsz));
     })?;
     for problem in &scanned.problems {
         job.emit.say(problem.into());

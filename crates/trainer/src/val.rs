@@ -8,10 +8,9 @@ use ybox_spec::files;
 use crate::error::TrainerError;
 use crate::job::Job;
 use crate::loading::load_model;
-use crate::loss::DetectionLoss;
+use crate::loss::{Assigner, DetectionLoss, Gains};
 use crate::report::Pictures;
 use crate::scan::scan;
-use crate::train::loss_of_graph;
 use crate::validate::Validation;
 
 pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
@@ -24,7 +23,7 @@ pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
         parameters: model.parameter_count() as u64,
         images: Images { val: split.len() as u64, ..Images::default() },
     });
-    let loss: DetectionLoss = loss_of_graph(config.names.len(), Default::default());
+    let loss = DetectionLoss::new(config.names.len(), Gains::default(), Assigner::default());
     let validation = Validation {
         split: &split,
         names: &config.names,

@@ -1,11 +1,10 @@
 //! Measuring a model on a labelled split: COCO metrics and the loss.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tch::{Kind, Tensor};
 use ybox_spec::config::Nms;
-use ybox_spec::events::{Losses, Metrics, Progress};
+use ybox_spec::events::{Losses, Metrics};
 
 use crate::data::{Prepared, Split, validation};
 use crate::detect::Detector;
@@ -13,8 +12,8 @@ use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::eval::metrics::{Evaluator, Truth};
 use crate::loss::DetectionLoss;
-use crate::memory::resident_bytes;
 use crate::model::Yolo12;
+use crate::progress::Phase;
 use crate::{numerics, tensors};
 
 /// What is measured on, and how.
@@ -40,18 +39,18 @@ pub struct Verdict {
 impl Validation<'_> {
     /// Runs `model` over the split.
     pub fn run(&self, model: &Yolo12, emit: &mut Emitter) -> Result<Verdict, TrainerError> {
-        let started = Instant::now();
         let detector = Detector { model, nms: self.nms, device: numerics::device() };
         let mut evaluator = Evaluator::new(self.names.to_vec());
         let mut losses = [0.0; 3];
         let total = self.split.len() as u64;
+        let phase = Phase::start("val", self.epoch, total);
         for (done, prepared) in (1..).zip(validation(self.split, self.workers)?) {
             let prepared = prepared?;
             let found = detector.detect(&prepared);
             let items = self.loss_items(&found.raw, &prepared);
             losses = std::array::from_fn(|i| losses[i] + items[i]);
             evaluator.add(prepared.index as u64, &found.detections, &self.truths(&prepared));
-            emit.progress(self.progress(done, total, started));
+            emit.progress(&phase, done, || phase.progress(done, done, self.split.imgsz()));
         }
         let [box_loss, cls_loss, dfl_loss] = losses.map(|sum| sum / total as f64);
         Ok(Verdict {
@@ -82,21 +81,6 @@ impl Validation<'_> {
         let size = prepared.placement.original.map(|side| side as f32);
         let objects = &self.split.samples[prepared.index].objects;
         objects.iter().map(|o| Truth { bbox: corners(o.bbox, size), class: o.class }).collect()
-    }
-
-    fn progress(&self, done: u64, total: u64, started: Instant) -> Progress {
-        Progress {
-            phase: "val".into(),
-            epoch: self.epoch.0,
-            epochs: self.epoch.1,
-            done,
-            total,
-            losses: None,
-            instances: 0,
-            imgsz: self.split.imgsz(),
-            memory: resident_bytes(),
-            images_per_second: done as f64 / started.elapsed().as_secs_f64(),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
-use ytrain::loss::anchors::make_anchors;
+use ytrain::anchors::make_anchors;
 use ytrain::loss::assigner::Assignment;
 use ytrain::loss::{Assigner, DetectionLoss, Gains, MinSide, Targets};
 

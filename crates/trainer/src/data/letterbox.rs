@@ -4,9 +4,10 @@
 use super::Picture;
 use super::picture::PADDING;
 use super::resize::resize_to_fit;
+use crate::anchors::STRIDES;
 
 /// Sides of a frame are multiples of the network's largest stride.
-pub const STRIDE: u32 = 32;
+pub const STRIDE: u32 = STRIDES[2] as u32;
 
 /// Which frame a picture is put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

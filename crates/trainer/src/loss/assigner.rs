@@ -161,7 +161,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::loss::anchors::make_anchors;
+    use crate::anchors::make_anchors;
 
     fn tensor(values: &[f32], width: i64) -> Tensor {
         Tensor::from_slice(values).view([-1, width])

@@ -3,8 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-/// Distances of the distribution: 0 to 15 cells.
-pub const BINS: i64 = 16;
+use crate::model::DFL_BINS as BINS;
 
 /// Targets stay this far below the last distance, so that both their neighbours exist.
 const MARGIN: f64 = 0.01;

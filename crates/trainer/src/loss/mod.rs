@@ -5,7 +5,6 @@
 //! Dimensions: `N` pictures, `A` anchor points of all maps, `F` assigned predictions of the batch,
 //! `n` boxes of the batch.
 
-pub mod anchors;
 pub mod assigner;
 pub mod boxes;
 pub mod class;
@@ -13,13 +12,11 @@ pub mod dfl;
 
 use tch::{Kind, Tensor, no_grad};
 
-use anchors::{Anchors, STRIDES, make_anchors};
+use crate::anchors::{Anchors, STRIDES, make_anchors};
+use crate::model::BOX_CHANNELS;
+
 pub use assigner::{Assigner, MinSide};
 use boxes::{ciou, cxcywh_to_xyxy};
-use dfl::BINS;
-
-/// Channels of a raw map before those of the classes.
-const BOX_CHANNELS: i64 = 4 * BINS;
 
 /// The boxes of a batch, on the device of the predictions. A picture may have none, and `n` may
 /// be 0.

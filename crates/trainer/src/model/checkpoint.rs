@@ -1,7 +1,7 @@
 //! Which parts of the model keep nothing but their inputs in training and run again in backward.
 //! How that is done is `torch_ext::checkpoint`'s. It changes memory and time, not one bit: no part
 //! reads a map more than once that something after it reads too. (Maps of a single cell are the
-//! exception, see `train::session`.)
+//! exception, see `Yolo12::checkpointing_at`.)
 
 use std::ops::Deref;
 use std::sync::Arc;

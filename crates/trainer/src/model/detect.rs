@@ -1,16 +1,15 @@
 //! The head: per level, box logits and class logits for each cell, and their decoding to boxes.
 //! Choosing among overlapping boxes is left to others.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use ybox_spec::config::Checkpointing;
 
 use super::Mode;
 use super::checkpoint::Shared;
 use super::conv::{BiasedConv, Conv};
 use super::params::Scope;
+use crate::anchors::{STRIDES, make_anchors};
 
-/// Input pixels per cell on the three levels.
-pub const STRIDES: [i64; 3] = [8, 16, 32];
 /// Bins of the distribution over a side's distance (Li et al., "Generalized Focal Loss", 2020).
 pub const DFL_BINS: i64 = 16;
 /// Leading channels of a raw map: four sides (left, top, right, bottom) of [`DFL_BINS`] logits.
@@ -128,11 +127,13 @@ pub fn decode(raw: &[Tensor; 3], strides: [i64; 3]) -> Tensor {
     let flat: Vec<Tensor> = raw.iter().map(|map| map.flatten(2, 3).to_kind(Kind::Float)).collect();
     let flat = Tensor::cat(&flat, 2);
     let classes = flat.size()[1] - BOX_CHANNELS;
-    let (anchors, pixels) = anchor_points(raw, strides);
+    let shapes = raw.each_ref().map(|map| (map.size()[2], map.size()[3]));
+    let anchors = make_anchors(&shapes, &strides, raw[0].device());
     let distances = expected_distances(&flat.narrow(1, 0, BOX_CHANNELS));
     let sides = distances.chunk(2, 1);
-    let (near, far) = (&anchors - &sides[0], &anchors + &sides[1]);
-    let boxes = Tensor::cat(&[(&near + &far) / 2, &far - &near], 1) * pixels;
+    let points = anchors.points.tr();
+    let (near, far) = (&points - &sides[0], &points + &sides[1]);
+    let boxes = Tensor::cat(&[(&near + &far) / 2, &far - &near], 1) * anchors.strides.tr();
     Tensor::cat(&[boxes, flat.narrow(1, BOX_CHANNELS, classes).sigmoid()], 1)
 }
 
@@ -142,31 +143,6 @@ fn expected_distances(logits: &Tensor) -> Tensor {
     let chances = logits.view([n, 4, DFL_BINS, anchors]).softmax(2, Kind::Float);
     let bins = Tensor::arange(DFL_BINS, (Kind::Float, logits.device())).view([1, 1, -1, 1]);
     (chances * bins).sum_dim_intlist([2i64].as_slice(), false, Kind::Float)
-}
-
-/// The centres of all cells of `raw`'s maps: x and y in cells, `[2, A]`, and input pixels per
-/// cell, `[A]`; in the order of [`decode`].
-pub fn anchor_points(raw: &[Tensor; 3], strides: [i64; 3]) -> (Tensor, Tensor) {
-    let device = raw[0].device();
-    let per_level: Vec<(Tensor, Tensor)> = raw
-        .iter()
-        .zip(strides)
-        .map(|(map, stride)| {
-            let points = cell_centres(map.size()[2], map.size()[3], device);
-            let pixels = points.get(0).full_like(stride as f64);
-            (points, pixels)
-        })
-        .collect();
-    let (points, pixels): (Vec<Tensor>, Vec<Tensor>) = per_level.into_iter().unzip();
-    (Tensor::cat(&points, 1), Tensor::cat(&pixels, 0))
-}
-
-/// x and y of a map's cells, row by row: `[2, height * width]`.
-fn cell_centres(height: i64, width: i64, device: Device) -> Tensor {
-    let centres = |n| Tensor::arange(n, (Kind::Float, device)) + 0.5;
-    let x = centres(width).view([1, -1]).expand([height, width], false);
-    let y = centres(height).view([-1, 1]).expand([height, width], false);
-    Tensor::stack(&[x, y], 0).flatten(1, 2)
 }
 
 #[cfg(test)]

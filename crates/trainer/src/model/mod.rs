@@ -21,7 +21,8 @@ mod yolo12;
 
 pub(crate) use attention::HEAD_DIM;
 pub(crate) use conv::NORM_EPS;
-pub use detect::{BOX_CHANNELS, DFL_BINS, STRIDES, anchor_points, decode};
+pub use crate::anchors::STRIDES;
+pub use detect::{BOX_CHANNELS, DFL_BINS, decode};
 pub use params::{Buffer, Parameter, ParameterKind, StateDictError};
 pub use spec::{Graph, ModelSpec, Scale, SpecError};
 pub use yolo12::{ModelError, Yolo12};

@@ -9,6 +9,7 @@ use super::detect::Detect;
 use super::graph::{self, Stage};
 use super::params::{Buffer, Parameter, Registry, StateDictError};
 use super::spec::ModelSpec;
+use crate::anchors::STRIDES;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
@@ -86,8 +87,18 @@ impl Yolo12 {
         mode: Mode,
         see: impl FnMut(usize, &Tensor),
     ) -> [Tensor; 3] {
-        let features = graph::run(&self.stages, images, mode, self.checkpointing, see);
-        self.head.forward(features.each_ref(), mode, self.checkpointing)
+        let (_, _, height, width) = images.size4().expect("images have four dimensions");
+        let policy = self.checkpointing_at(height, width);
+        let features = graph::run(&self.stages, images, mode, policy, see);
+        self.head.forward(features.each_ref(), mode, policy)
+    }
+
+    /// What runs again for pictures of this size. Maps of a single cell have no memory order of
+    /// their own, and a gradient that takes another one is summed in another order: the smallest
+    /// pictures, which need no saving, are not checkpointed.
+    pub fn checkpointing_at(&self, height: i64, width: i64) -> Checkpointing {
+        let stride = STRIDES[2];
+        if height > stride || width > stride { self.checkpointing } else { Checkpointing::None }
     }
 
     /// What is trained, in the order of the published state dicts.

@@ -9,10 +9,6 @@ use std::path::{Path, PathBuf};
 use ybox_spec::events::Epoch;
 use ybox_spec::files;
 
-const HEADER: &str = "epoch,train/box_loss,train/cls_loss,train/dfl_loss,\
-metrics/precision(B),metrics/recall(B),metrics/mAP50(B),metrics/mAP50-95(B),\
-val/box_loss,val/cls_loss,val/dfl_loss,lr/pg0,lr/pg1,lr/pg2";
-
 /// The table so far, rewritten as a whole after each epoch so that a crash can't tear it.
 pub struct ResultsCsv {
     path: PathBuf,
@@ -21,7 +17,7 @@ pub struct ResultsCsv {
 
 impl ResultsCsv {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), text: format!("{HEADER}\n") }
+        Self { path: path.to_owned(), text: String::new() }
     }
 
     /// What the file holds.
@@ -29,26 +25,36 @@ impl ResultsCsv {
         &self.text
     }
 
-    /// Adds the row of `epoch`, with the learning rates of weights, norms and biases at its end.
+    /// Adds the row of `epoch`.
     pub fn append(&mut self, epoch: &Epoch, lrs: [f64; 3]) -> io::Result<()> {
-        let (train, val, metrics) = (&epoch.train, &epoch.val, &epoch.metrics);
-        let columns = [
-            train.box_loss,
-            train.cls_loss,
-            train.dfl_loss,
-            metrics.precision,
-            metrics.recall,
-            metrics.map50,
-            metrics.map,
-            val.box_loss,
-            val.cls_loss,
-            val.dfl_loss,
-        ];
-        write!(self.text, "{}", epoch.epoch).expect("writing to a string");
-        for value in columns.iter().chain(&lrs) {
-            write!(self.text, ",{value}").expect("writing to a string");
+        let columns = columns(epoch, lrs);
+        if self.text.is_empty() {
+            let names = columns.map(|(name, _)| name).join(",");
+            writeln!(self.text, "epoch,{names}").expect("writing to a string");
         }
-        self.text.push('\n');
+        let values = columns.map(|(_, value)| value.to_string()).join(",");
+        writeln!(self.text, "{},{values}", epoch.epoch).expect("writing to a string");
         files::write_atomic(&self.path, self.text.as_bytes())
     }
+}
+
+/// What is kept of an epoch, by name, with the learning rates of weights, norms and biases at its
+/// end.
+pub fn columns(epoch: &Epoch, lrs: [f64; 3]) -> [(&'static str, f64); 13] {
+    let (train, val, metrics) = (&epoch.train, &epoch.val, &epoch.metrics);
+    [
+        ("train/box_loss", train.box_loss),
+        ("train/cls_loss", train.cls_loss),
+        ("train/dfl_loss", train.dfl_loss),
+        ("metrics/precision(B)", metrics.precision),
+        ("metrics/recall(B)", metrics.recall),
+        ("metrics/mAP50(B)", metrics.map50),
+        ("metrics/mAP50-95(B)", metrics.map),
+        ("val/box_loss", val.box_loss),
+        ("val/cls_loss", val.cls_loss),
+        ("val/dfl_loss", val.dfl_loss),
+        ("lr/pg0", lrs[0]),
+        ("lr/pg1", lrs[1]),
+        ("lr/pg2", lrs[2]),
+    ]
 }

@@ -1,7 +1,5 @@
 //! One epoch of steps.
 
-use std::time::Instant;
-
 use ybox_spec::chain::Step;
 use ybox_spec::events::{Losses, Progress};
 
@@ -10,9 +8,9 @@ use super::session::{Pending, Session};
 use crate::data::Batch;
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::memory::resident_bytes;
 use crate::model::Mode;
 use crate::optim::Rates;
+use crate::progress::Phase;
 use crate::{numerics, tensors};
 
 /// What an epoch came to.
@@ -31,7 +29,9 @@ pub struct Trained {
 struct Sums {
     batches: u64,
     images: u64,
+    /// Objects and size of pictures of the last one.
     instances: u64,
+    imgsz: u32,
     losses: [f64; 3],
 }
 
@@ -43,7 +43,8 @@ impl Session {
         job: &mut Job,
         outputs: &mut Outputs,
     ) -> Result<Option<Trained>, TrainerError> {
-        let started = Instant::now();
+        let batches = self.loader.batches() as u64;
+        let phase = Phase::start("train", (epoch + 1, self.epochs), batches);
         let mut sums = Sums::default();
         let mut rates = self.schedule.at(epoch, 0);
         for batch in self.loader.epoch(epoch)? {
@@ -58,13 +59,12 @@ impl Session {
                 self.step(&rates, outputs)?;
             }
             sums.add(&batch, items);
-            job.emit.progress(self.progress(epoch, &sums, batch.size, started));
+            job.emit.progress(&phase, sums.batches, || sums.progress(&phase));
         }
-        let seconds = started.elapsed().as_secs_f64();
         Ok(Some(Trained {
             losses: sums.means(),
             instances: sums.instances,
-            images_per_second: sums.images as f64 / seconds,
+            images_per_second: phase.rate(sums.images),
             rates,
         }))
     }
@@ -99,21 +99,6 @@ impl Session {
         let Pending { loss, .. } = std::mem::take(&mut self.pending);
         outputs.append_step(Step::new(loss, norm))
     }
-
-    fn progress(&self, epoch: u32, sums: &Sums, imgsz: u32, started: Instant) -> Progress {
-        Progress {
-            phase: "train".into(),
-            epoch: epoch + 1,
-            epochs: self.epochs,
-            done: sums.batches,
-            total: self.loader.batches() as u64,
-            losses: Some(sums.means()),
-            instances: sums.instances,
-            imgsz,
-            memory: resident_bytes(),
-            images_per_second: sums.images as f64 / started.elapsed().as_secs_f64(),
-        }
-    }
 }
 
 impl Sums {
@@ -121,7 +106,16 @@ impl Sums {
         self.batches += 1;
         self.images += batch.indices.len() as u64;
         self.instances = batch.targets.len() as u64;
+        self.imgsz = batch.size;
         self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
+    }
+
+    fn progress(&self, phase: &Phase) -> Progress {
+        Progress {
+            losses: Some(self.means()),
+            instances: self.instances,
+            ..phase.progress(self.batches, self.images, self.imgsz)
+        }
     }
 
     fn means(&self) -> Losses {

@@ -13,21 +13,20 @@ use ybox_spec::events::{self, Event, Images};
 
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
-use crate::loss::{Assigner, DetectionLoss, Gains};
 use crate::memory::resident_bytes;
 use crate::scan::scan_for_training;
-use crate::validate::Validation;
+use crate::validate::{Validation, Verdict};
 use epoch::Trained;
 use outputs::Outputs;
 use session::Session;
 use settings::Augmentations;
 
 pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError> {
-    let classes = config.names.len();
     let train = scan_for_training(job, "train", config)?;
     let val = scan_for_training(job, "val", config)?;
     let mut session = Session::new(config, job, train.clone())?;
-    if session::checkpointing(config, job) != job.checkpointing {
+    let side = i64::from(config.imgsz);
+    if session.model.checkpointing_at(side, side) != job.checkpointing {
         let reason = "pictures this small need no saving, and recomputing would change bits";
         job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
     }
@@ -46,7 +45,6 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
     });
     augmentations.note_what_does_nothing(&mut job.emit);
 
-    let loss = loss_of_graph(classes, Gains::default());
     let mut best = Best::new(config.patience);
     for epoch in 0..config.epochs {
         let started = Instant::now();
@@ -61,7 +59,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
             split: &val,
             names: &config.names,
             nms: &config.nms,
-            loss: &loss,
+            loss: &session.loss,
             workers: job.workers,
             epoch: (epoch + 1, config.epochs),
         }
@@ -84,16 +82,11 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
     Ok(Outcome::Finished)
 }
 
-/// The loss of a model with `classes` classes.
-pub fn loss_of_graph(classes: usize, gains: Gains) -> DetectionLoss {
-    DetectionLoss::new(classes, gains, Assigner::default())
-}
-
 fn row(
     config: &TrainConfig,
     epoch: u32,
     trained: &Trained,
-    verdict: &crate::validate::Verdict,
+    verdict: &Verdict,
     best: bool,
     started: Instant,
 ) -> events::Epoch {

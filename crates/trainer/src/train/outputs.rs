@@ -8,7 +8,6 @@ use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Epoch;
 use ybox_spec::pictures;
-use ybox_spec::results::Table;
 use ybox_spec::weights::WeightsInfo;
 
 use crate::data::{Batch, Split};
@@ -16,7 +15,7 @@ use crate::error::TrainerError;
 use crate::eval::Evaluator;
 use crate::model::Yolo12;
 use crate::report::Pictures;
-use crate::report::results_csv::ResultsCsv;
+use crate::report::results_csv::{self, ResultsCsv};
 use crate::report::tensorboard::TensorBoard;
 use crate::weights;
 
@@ -99,24 +98,15 @@ impl Outputs {
             self.save(&kept, model, row.epoch)?;
         }
         self.csv.append(row, lrs).map_err(TrainerError::writing(&self.csv_path))?;
-        self.log_scalars(row.epoch)?;
+        self.tensorboard
+            .append(row.epoch.into(), &results_csv::columns(row, lrs))
+            .map_err(TrainerError::writing(&self.tensorboard_path))?;
         self.chain.sync_data().map_err(TrainerError::writing(&self.chain_path))
     }
 
     /// Writes `weights/last.safetensors`, trained for `epochs` epochs.
     pub fn save_last(&self, model: &Yolo12, epochs: u32) -> Result<(), TrainerError> {
         self.save(&self.last, model, epochs)
-    }
-
-    /// TensorBoard gets the last row of `results.csv`.
-    fn log_scalars(&mut self, epoch: u32) -> Result<(), TrainerError> {
-        let table = Table::parse(self.csv.text());
-        let values = table.names().filter(|name| *name != "epoch");
-        let scalars: Vec<_> =
-            values.filter_map(|name| Some((name, *table.column(name)?.last()?))).collect();
-        self.tensorboard
-            .append(epoch.into(), &scalars)
-            .map_err(TrainerError::writing(&self.tensorboard_path))
     }
 
     /// Draws statistics of the training labels.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use ybox_spec::config::{Checkpointing, TrainConfig};
+use ybox_spec::config::TrainConfig;
 
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
 use crate::job::Job;
 use crate::loading::load_weights;
-use crate::loss::{DetectionLoss, Gains, class};
-use crate::model::{ModelSpec, ParameterKind, STRIDES, Yolo12};
+use crate::loss::{Assigner, DetectionLoss, Gains, class};
+use crate::model::{ModelSpec, ParameterKind, Yolo12};
 use crate::numerics;
 use crate::optim::schedule::Extent;
 use crate::optim::{Ema, Group, Optimizer, Parameter, Schedule};
@@ -42,7 +42,7 @@ impl Session {
         let spec = ModelSpec::parse(&config.model, classes as i64)?;
         let new_model = || Yolo12::new(spec, config.compute.attention, numerics::device());
         let (model, average) = (new_model()?, new_model()?);
-        let model = model.with_checkpointing(checkpointing(config, job));
+        let model = model.with_checkpointing(job.checkpointing);
         model.init(config.seed);
         if let Some(path) = &job.weights {
             load_weights(path, &model)?;
@@ -61,7 +61,7 @@ impl Session {
         Ok(Self {
             optimizer: Optimizer::new(schedule.effective().algorithm, parameters(&model)),
             ema: Ema::new(&model.state_dict(), config.ema_decay, config.ema_tau),
-            loss: super::loss_of_graph(classes, gains)
+            loss: DetectionLoss::new(classes, gains, Assigner::default())
                 .with_class_weights(class::weights(&counts, config.cls_pw)),
             max_grad_norm: config.max_grad_norm,
             epochs: config.epochs,
@@ -78,13 +78,6 @@ impl Session {
         self.average.load_state_dict(&self.ema.tensors())?;
         Ok(&self.average)
     }
-}
-
-/// Maps of a single cell have no memory order of their own, and a gradient that takes another one is
-/// summed in another order. Only the smallest pictures have such maps, and they need no saving.
-pub(super) fn checkpointing(config: &TrainConfig, job: &Job) -> Checkpointing {
-    let largest_stride = STRIDES[2] as u32;
-    if config.imgsz > largest_stride { job.checkpointing } else { Checkpointing::None }
 }
 
 fn parameters(model: &Yolo12) -> Vec<Parameter> {

@@ -1,5 +1,5 @@
 //! Anchor points: the centres of the cells of the three prediction maps, in the order in which
-//! predictions are flattened. Which predictions sit on them is left to the head and the loss.
+//! predictions are flattened. What is predicted there is left to the head and the loss.
 
 use tch::{Device, Kind, Tensor};
 
