@@ -17,7 +17,10 @@ use ytrain::model::{Graph, Mode, ModelSpec, Parameter, STRIDES, Scale, Yolo12, d
 use ytrain::weights;
 
 /// Largest difference from a fixture, relative to its largest value.
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f64 = 1e-5;
+/// The same of raw maps in training mode: the fixtures, made in fp32, are 1.12e-5 away from an
+/// evaluation in fp64.
+const TRAIN_TOLERANCE: f64 = 1.2e-5;
 
 /// The folder of reference facts, or a line that says why the test is skipped.
 fn reference() -> Option<PathBuf> {
@@ -147,8 +150,8 @@ fn v1_outputs_match_with_3_classes() {
     outputs_match(Graph::V1, 3);
 }
 
-/// One forward and backward in training mode: raw maps, the norm of each parameter's gradient, and
-/// the running statistics afterwards.
+/// One forward and backward in training mode, in fp64 as in [`formula_matches`]: raw maps, the norm
+/// of each parameter's gradient, and the running statistics afterwards.
 fn training_step_matches(graph: Graph) {
     let Some(reference) = reference() else { return };
     let model = fixture_model(&reference, graph, 3, AttentionPath::Flash);
@@ -156,11 +159,13 @@ fn training_step_matches(graph: Graph) {
     let name = format!("{}_n_nc3.loss", origin(graph));
     let expected = fixture(&reference, &format!("{name}.safetensors"));
 
-    let raw = model.forward(images, Mode::Train);
+    widen(&model);
+    let raw = model.forward(&images.to_kind(Kind::Double), Mode::Train);
+    let raw = raw.map(|map| map.to_kind(Kind::Float));
     let state: BTreeMap<String, Tensor> = model.state_dict().into_iter().collect();
     let mut after = 0;
     for (name, want) in expected.iter().filter_map(|(n, t)| Some((n.strip_prefix("after.")?, t))) {
-        assert_near(&state[name], want, TOLERANCE, name);
+        assert_near(&state[name].to_kind(Kind::Float), want, TOLERANCE, name);
         after += 1;
     }
     assert_eq!(after, 4);
@@ -169,7 +174,7 @@ fn training_step_matches(graph: Graph) {
     // Backward from the reference's gradient of the raw maps, so that no loss is needed.
     let mut total = Tensor::from(0.0f32);
     for (level, map) in raw.iter().enumerate() {
-        assert_near(map, &expected[&format!("train_raw{level}")], TOLERANCE, "train raw");
+        assert_near(map, &expected[&format!("train_raw{level}")], TRAIN_TOLERANCE, "train raw");
         total += (map * &expected[&format!("main.grad_raw{level}")]).sum(Kind::Float);
     }
     total.backward();
@@ -182,7 +187,7 @@ fn training_step_matches(graph: Graph) {
         let want = norms[&name].as_f64().unwrap();
         let found = tensor.grad().norm().double_value(&[]);
         let off = (found - want).abs();
-        assert!(off <= 1e-3 * want + 1e-5 * largest, "gradient of {name}: {found}, not {want}");
+        assert!(off <= 1e-4 * want + 1e-6 * largest, "gradient of {name}: {found}, not {want}");
         compared += 1;
     }
     assert_eq!(compared, norms.len());
