@@ -8,6 +8,7 @@ pub mod canvas;
 pub mod copy_paste;
 pub mod flip;
 pub mod hsv;
+mod level;
 pub mod mixup;
 pub mod mosaic;
 pub mod perspective;
