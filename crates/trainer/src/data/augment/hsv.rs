@@ -3,6 +3,7 @@
 //! are the same on every CPU.
 
 use super::super::random::Random;
+use super::wide::{self, Loop};
 
 /// 2^23: a sum with it has no room for a fraction, so that the level, rounded half to even, is left
 /// in its lowest byte. A cast would round down and be slower.
@@ -46,30 +47,10 @@ impl Hsv {
         if *self == Self::NONE {
             return;
         }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the CPU has AVX2.
-            unsafe { self.apply_with_avx2(planes) }
-        } else {
-            self.apply_to(planes);
-        }
+        wide::run(Jitter { hsv: self, planes });
     }
 
-    /// The same operations on more pixels at once: the same bits.
-    #[target_feature(enable = "avx2")]
-    fn apply_with_avx2(&self, planes: &mut [u8]) {
-        self.apply_to(planes);
-    }
-
-    #[inline(always)]
-    fn apply_to(&self, planes: &mut [u8]) {
-        let (red, rest) = planes.split_at_mut(planes.len() / 3);
-        let (green, blue) = rest.split_at_mut(red.len());
-        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-            [*r, *g, *b] = self.jitter([*r, *g, *b]);
-        }
-    }
-
-    /// One pixel. Free of branches and calls, so that the loop above turns into vector code.
+    /// One pixel. Free of branches and calls, so that the loop over it turns into vector code.
     #[inline(always)]
     fn jitter(&self, [r, g, b]: [u8; 3]) -> [u8; 3] {
         let (high, low) = (r.max(g).max(b), r.min(g).min(b));
@@ -94,10 +75,28 @@ impl Hsv {
     }
 }
 
+/// A jitter of planes `[3, ...]`.
+struct Jitter<'a> {
+    hsv: &'a Hsv,
+    planes: &'a mut [u8],
+}
+
+impl Loop for Jitter<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (red, rest) = self.planes.split_at_mut(self.planes.len() / 3);
+        let (green, blue) = rest.split_at_mut(red.len());
+        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+            [*r, *g, *b] = self.hsv.jitter([*r, *g, *b]);
+        }
+    }
+}
+
 /// A channel whose hue lies `k` sixths of the circle from where it is strongest.
 #[inline(always)]
 fn level(k: f32, value: f32, chroma: f32) -> u8 {
-    let share = k.min(4.0 - k).clamp(0.0, 1.0);
+    // Not `min`, which would look for numbers that are none: there are no such here.
+    let share = if k < 4.0 - k { k } else { 4.0 - k }.clamp(0.0, 1.0);
     (value - chroma * share + TO_WHOLE).to_bits() as u8
 }
 
@@ -153,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn more_pixels_at_once_change_no_bit() {
+    fn wide_vectors_change_no_bit() {
         let planes: Vec<u8> =
             (0..3 * 4099u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let range = HsvRange { hue: 0.5, saturation: 0.9, value: 0.9 };
         for sample in 0..20 {
             let hsv = Hsv::draw(&range, &mut Random::new(0, 0, sample, Purpose::Hsv));
             let (mut plain, mut wide) = (planes.clone(), planes.clone());
-            hsv.apply_to(&mut plain);
+            Jitter { hsv: &hsv, planes: &mut plain }.run();
             hsv.apply(&mut wide);
             assert_eq!(plain, wide, "{hsv:?}");
         }

@@ -9,6 +9,7 @@ use std::arch::x86_64::{
 
 use super::super::Picture;
 use super::render::{FRACTION, Line, WEIGHT, weight};
+use super::wide::{self, Loop};
 
 const ONE: u32 = 1 << WEIGHT;
 
@@ -22,49 +23,68 @@ const CORRECTION: i32 = ((MIDDLE as i32) << WEIGHT) + (1 << (2 * WEIGHT - 1));
 /// Where the weight of the right one of a pair stands.
 const WEIGHT_OF_RIGHT: u32 = 16;
 
-/// Memory for a line.
+/// The lines of one tile: memory, and what they have in common.
 #[derive(Debug, Default)]
 pub(super) struct Level {
+    /// Where the taps start, how far apart they are, how many there are.
+    line: (i64, i64, usize),
+    taps: Vec<Tap>,
     /// Both rows blended, 256 times a level less [`MIDDLE`]: red, green, blue, red, ...
     blended: Vec<i16>,
     /// Output pixels, from the lowest byte red, green, blue.
     pixels: Vec<u32>,
 }
 
+/// Where an output pixel reads in a blended row.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    /// Place of the left neighbour's red.
+    place: usize,
+    /// Weights of the right and the left neighbour, 16 bits each.
+    weights: i32,
+}
+
+impl Tap {
+    fn at(position: i64) -> Self {
+        let right = weight(position);
+        Self {
+            place: (position >> FRACTION) as usize * 3,
+            weights: ((right << WEIGHT_OF_RIGHT) | (ONE - right)) as i32,
+        }
+    }
+}
+
 impl Level {
     /// Pixels whose neighbours all lie inside `picture`, in whose positions `line` is; it does not
     /// move vertically.
     pub fn draw(&mut self, picture: &Picture, line: Line, planes: [&mut [u8]; 3]) {
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the CPU has AVX2.
-            unsafe { self.draw_with_avx2(picture, line, planes) }
-        } else {
-            self.draw_line(picture, line, planes);
-        }
-    }
-
-    /// The same operations on more pixels at once: the same bits.
-    #[target_feature(enable = "avx2")]
-    fn draw_with_avx2(&mut self, picture: &Picture, line: Line, planes: [&mut [u8]; 3]) {
-        self.draw_line(picture, line, planes);
+        wide::run(Draw { level: self, picture, line, planes });
     }
 
     #[inline(always)]
-    fn draw_line(&mut self, picture: &Picture, mut line: Line, [red, green, blue]: [&mut [u8]; 3]) {
+    fn draw_line(&mut self, picture: &Picture, line: Line, [red, green, blue]: [&mut [u8]; 3]) {
         let ends = [line.u.start, line.u.at(red.len() - 1)].map(|u| (u >> FRACTION) as usize);
         let (first, last) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
         let (y, fy) = ((line.v.start >> FRACTION) as u32, weight(line.v.start));
         let columns = first * 3..(last + 2) * 3;
         self.blend_rows(&picture.row(y)[columns.clone()], &picture.row(y + 1)[columns], fy);
-        line.u.start -= (first as i64) << FRACTION;
+        self.tap(line.u.start - ((first as i64) << FRACTION), line.u.step, red.len());
         self.pixels.resize(red.len(), 0);
-        for pixel in &mut self.pixels {
-            *pixel = across(&self.blended, line.u.start);
-            line.u.start += line.u.step;
+        for (pixel, tap) in self.pixels.iter_mut().zip(&self.taps) {
+            *pixel = across(&self.blended, tap);
         }
         let planes = red.iter_mut().zip(green).zip(blue);
         for (((r, g), b), pixel) in planes.zip(&self.pixels) {
             [*r, *g, *b, _] = pixel.to_le_bytes();
+        }
+    }
+
+    /// The taps from `start` on; those of the line before, where they are the same.
+    fn tap(&mut self, start: i64, step: i64, len: usize) {
+        if self.line != (start, step, len) {
+            self.line = (start, step, len);
+            self.taps.clear();
+            self.taps.extend((0..len as i64).map(|x| Tap::at(start + x * step)));
         }
     }
 
@@ -79,18 +99,31 @@ impl Level {
     }
 }
 
-/// The pixel at a position of a blended row.
+/// A line to draw.
+struct Draw<'a> {
+    level: &'a mut Level,
+    picture: &'a Picture,
+    line: Line,
+    planes: [&'a mut [u8]; 3],
+}
+
+impl Loop for Draw<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.level.draw_line(self.picture, self.line, self.planes);
+    }
+}
+
+/// The pixel that `tap` reads.
 #[inline(always)]
-fn across(blended: &[i16], position: i64) -> u32 {
-    let near = &blended[(position >> FRACTION) as usize * 3..][..8];
-    let right = weight(position);
-    let weights = (right << WEIGHT_OF_RIGHT | (ONE - right)) as i32;
+fn across(blended: &[i16], tap: &Tap) -> u32 {
+    let near = &blended[tap.place..tap.place + 8];
     // SAFETY: every x86-64 CPU has SSE2, and `near` holds 16 bytes.
     unsafe {
         let near = _mm_loadu_si128(near.as_ptr().cast::<__m128i>());
         // Left and right value in turn: red, green, blue and something else.
         let pairs = _mm_unpacklo_epi16(near, _mm_srli_si128::<6>(near));
-        let sums = _mm_madd_epi16(pairs, _mm_set1_epi32(weights));
+        let sums = _mm_madd_epi16(pairs, _mm_set1_epi32(tap.weights));
         let sums = _mm_add_epi32(sums, _mm_set1_epi32(CORRECTION));
         let levels = _mm_srli_epi32::<{ 2 * WEIGHT as i32 }>(sums);
         let words = _mm_packs_epi32(levels, levels);

@@ -13,6 +13,7 @@ pub mod mixup;
 pub mod mosaic;
 pub mod perspective;
 pub mod render;
+mod wide;
 
 use std::sync::Arc;
 

@@ -40,11 +40,11 @@ pub fn render(canvas: &Canvas, affine: &Affine) -> Vec<u8> {
         .chunks_exact_mut(side)
         .zip(green.chunks_exact_mut(side))
         .zip(blue.chunks_exact_mut(side));
-    let mut level = Level::default();
+    let mut levels: Vec<_> = canvas.tiles.iter().map(|_| Level::default()).collect();
     for (y, ((r, g), b)) in rows.enumerate() {
         let line = Line::of_row(&inverse, y);
-        for tile in &canvas.tiles {
-            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], &mut level);
+        for (tile, level) in canvas.tiles.iter().zip(&mut levels) {
+            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], level);
         }
     }
     planes
