@@ -41,7 +41,12 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
     });
     let augmentations = Augmentations::of(config, &train);
     job.emit.say(Event::Settings {
-        values: settings::in_force(config, session.schedule.effective(), &augmentations),
+        values: settings::in_force(
+            config,
+            session.model.spec(),
+            session.schedule.effective(),
+            &augmentations,
+        ),
     });
     augmentations.note_what_does_nothing(&mut job.emit);
 
