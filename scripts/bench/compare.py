@@ -15,10 +15,10 @@ import sys
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--what", required=True, help="what is compared, for the heading")
-    parser.add_argument("--figure", required=True, help="key of the figure")
+    parser.add_argument("--figure", required=True, help="key of the figure that has the goal")
+    parser.add_argument("--also", action="append", default=[], help="key of a figure without goal")
     parser.add_argument("--ours", required=True, help="command A")
     parser.add_argument("--peer", required=True, help="command B")
-    parser.add_argument("--peer-figure", help="key of B's figure, where it is another one")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--inverse", action="store_true", help="peer / ours, for times")
     goal = parser.add_mutually_exclusive_group()
@@ -37,7 +37,17 @@ def run(command: str) -> dict:
 
 def line(name: str, values: list[float]) -> str:
     low, middle, high = min(values), statistics.median(values), max(values)
-    return f"  {name:<14}{low:12.3f}{middle:12.3f}{high:12.3f}"
+    return f"  {name:<26}{low:12.3f}{middle:12.3f}{high:12.3f}"
+
+
+def report(figure: str, pairs: list[tuple[dict, dict]], inverse: bool) -> float:
+    """Prints a figure of both sides and its ratio, whose median it returns."""
+    ours, peer = ([pair[side][figure] for pair in pairs] for side in (0, 1))
+    ratios = [b / a if inverse else a / b for a, b in zip(ours, peer)]
+    print(line(f"ours, {figure}", ours))
+    print(line("peer", peer))
+    print(line("peer / ours" if inverse else "ours / peer", ratios))
+    return statistics.median(ratios)
 
 
 def largest_difference(pairs: list[tuple[dict, dict]], key: str) -> float:
@@ -51,15 +61,10 @@ def main() -> None:
     for number in range(args.pairs):
         print(f"{args.what}: pair {number + 1} of {args.pairs}", file=sys.stderr)
         pairs.append((run(args.ours), run(args.peer)))
-    ours = [pair[0][args.figure] for pair in pairs]
-    peer = [pair[1][args.peer_figure or args.figure] for pair in pairs]
-    ratios = [b / a if args.inverse else a / b for a, b in zip(ours, peer)]
-    middle = statistics.median(ratios)
-
-    print(f"{args.what}\n  {'':<14}{'min':>12}{'median':>12}{'max':>12}")
-    print(line(f"ours {args.figure}"[:14], ours))
-    print(line("peer", peer))
-    print(line("peer / ours" if args.inverse else "ours / peer", ratios))
+    print(f"{args.what}\n  {'':<26}{'min':>12}{'median':>12}{'max':>12}")
+    for figure in args.also:
+        report(figure, pairs, args.inverse)
+    middle = report(args.figure, pairs, args.inverse)
     met = True
     if args.at_least is not None:
         met = middle >= args.at_least
