@@ -15,7 +15,7 @@ mod loading;
 pub mod loss;
 mod memory;
 pub mod model;
-mod numerics;
+pub mod numerics;
 pub mod optim;
 pub mod predict;
 mod progress;

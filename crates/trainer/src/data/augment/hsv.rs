@@ -3,6 +3,7 @@
 //! are the same on every CPU.
 
 use super::super::random::Random;
+use super::wide::{self, Loop};
 
 /// 2^23: a sum with it has no room for a fraction, so that the level, rounded half to even, is left
 /// in its lowest byte. A cast would round down and be slower.
@@ -46,20 +47,16 @@ impl Hsv {
         if *self == Self::NONE {
             return;
         }
-        let (red, rest) = planes.split_at_mut(planes.len() / 3);
-        let (green, blue) = rest.split_at_mut(red.len());
-        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-            [*r, *g, *b] = self.jitter([*r, *g, *b]);
-        }
+        wide::run(Jitter { hsv: self, planes });
     }
 
-    /// One pixel. Free of branches, so that the loop above turns into vector code.
+    /// One pixel. Free of branches and calls, so that the loop over it turns into vector code.
     #[inline(always)]
     fn jitter(&self, [r, g, b]: [u8; 3]) -> [u8; 3] {
         let (high, low) = (r.max(g).max(b), r.min(g).min(b));
         let is_red = r == high;
         let is_green = g == high;
-        let [r, g, b] = [r, g, b].map(f32::from);
+        let (r, g, b) = (f32::from(r), f32::from(g), f32::from(b));
         let (value, spread) = (f32::from(high), f32::from(high - low));
         let (difference, sector) = if is_red {
             (g - b, 6.0)
@@ -73,12 +70,34 @@ impl Hsv {
         let saturation = (spread / value.max(1.0) * self.saturation).min(1.0);
         let value = (value * self.value).min(255.0);
         let chroma = value * saturation;
-        [5.0, 3.0, 1.0].map(|offset| {
-            let k = below_six(below_six(hue + offset));
-            let share = k.min(4.0 - k).clamp(0.0, 1.0);
-            (value - chroma * share + TO_WHOLE).to_bits() as u8
-        })
+        let at = |offset| level(below_six(below_six(hue + offset)), value, chroma);
+        [at(5.0), at(3.0), at(1.0)]
     }
+}
+
+/// A jitter of planes `[3, ...]`.
+struct Jitter<'a> {
+    hsv: &'a Hsv,
+    planes: &'a mut [u8],
+}
+
+impl Loop for Jitter<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (red, rest) = self.planes.split_at_mut(self.planes.len() / 3);
+        let (green, blue) = rest.split_at_mut(red.len());
+        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+            [*r, *g, *b] = self.hsv.jitter([*r, *g, *b]);
+        }
+    }
+}
+
+/// A channel whose hue lies `k` sixths of the circle from where it is strongest.
+#[inline(always)]
+fn level(k: f32, value: f32, chroma: f32) -> u8 {
+    // Not `min`, which would look for numbers that are none: there are no such here.
+    let share = if k < 4.0 - k { k } else { 4.0 - k }.clamp(0.0, 1.0);
+    (value - chroma * share + TO_WHOLE).to_bits() as u8
 }
 
 #[inline(always)]
@@ -129,6 +148,20 @@ mod tests {
         for i in 0..1u32 << 15 {
             let rgb = [i & 31, (i >> 5) & 31, i >> 10].map(|v| (v * 8 + v / 4) as u8);
             assert_eq!(jittered(almost, rgb), rgb);
+        }
+    }
+
+    #[test]
+    fn wide_vectors_change_no_bit() {
+        let planes: Vec<u8> =
+            (0..3 * 4099u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let range = HsvRange { hue: 0.5, saturation: 0.9, value: 0.9 };
+        for sample in 0..20 {
+            let hsv = Hsv::draw(&range, &mut Random::new(0, 0, sample, Purpose::Hsv));
+            let (mut plain, mut wide) = (planes.clone(), planes.clone());
+            Jitter { hsv: &hsv, planes: &mut plain }.run();
+            hsv.apply(&mut wide);
+            assert_eq!(plain, wide, "{hsv:?}");
         }
     }
 

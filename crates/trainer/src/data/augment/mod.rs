@@ -8,10 +8,12 @@ pub mod canvas;
 pub mod copy_paste;
 pub mod flip;
 pub mod hsv;
+mod level;
 pub mod mixup;
 pub mod mosaic;
 pub mod perspective;
 pub mod render;
+mod wide;
 
 use std::sync::Arc;
 

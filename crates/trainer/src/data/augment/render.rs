@@ -2,7 +2,7 @@
 //! The canvas is never painted; the result is the same as if it were.
 //!
 //! For an output pixel the canvas position is linear along the row, so that the pixels whose four
-//! neighbours all lie in one tile form an interval, found by division: these take the tight loop.
+//! neighbours all lie in one tile form an interval, found by division: these take the tight loops.
 //! The few at seams and edges ask the canvas neighbour by neighbour. Positions are rounded to
 //! 1/256 pixel; sums are exact and rounded once, whatever the order of the arithmetic.
 
@@ -12,11 +12,12 @@ use super::super::Picture;
 use super::super::picture::PADDING;
 use super::affine::Affine;
 use super::canvas::{Canvas, Rect, Tile};
+use super::level::Level;
 use super::perspective::Tilt;
 
 /// Fraction bits of a position, and of a blending weight.
-const FRACTION: u32 = 32;
-const WEIGHT: u32 = 8;
+pub(super) const FRACTION: u32 = 32;
+pub(super) const WEIGHT: u32 = 8;
 
 /// Half a 256th, so that cutting off rounds.
 const ROUNDING: i64 = 1 << (FRACTION - WEIGHT - 1);
@@ -39,11 +40,11 @@ pub fn render(canvas: &Canvas, affine: &Affine) -> Vec<u8> {
         .chunks_exact_mut(side)
         .zip(green.chunks_exact_mut(side))
         .zip(blue.chunks_exact_mut(side));
-    let mut blended = Vec::new();
+    let mut levels: Vec<_> = canvas.tiles.iter().map(|_| Level::default()).collect();
     for (y, ((r, g), b)) in rows.enumerate() {
         let line = Line::of_row(&inverse, y);
-        for tile in &canvas.tiles {
-            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], &mut blended);
+        for (tile, level) in canvas.tiles.iter().zip(&mut levels) {
+            draw_tile(canvas, tile, line, [&mut *r, &mut *g, &mut *b], level);
         }
     }
     planes
@@ -82,15 +83,15 @@ fn is_representable(inverse: &Affine) -> bool {
 
 /// Canvas positions of an output row, in fixed point: pixel `x` reads at `start + x * step`.
 #[derive(Clone, Copy)]
-struct Line {
-    u: Steps,
-    v: Steps,
+pub(super) struct Line {
+    pub u: Steps,
+    pub v: Steps,
 }
 
 #[derive(Clone, Copy)]
-struct Steps {
-    start: i64,
-    step: i64,
+pub(super) struct Steps {
+    pub start: i64,
+    pub step: i64,
 }
 
 impl Line {
@@ -133,7 +134,7 @@ fn fixed(value: f64) -> i64 {
 }
 
 impl Steps {
-    fn at(&self, x: usize) -> i64 {
+    pub fn at(&self, x: usize) -> i64 {
         self.start + x as i64 * self.step
     }
 
@@ -161,14 +162,7 @@ fn div_up(a: i64, b: i64) -> i64 {
     -(-a).div_euclid(b)
 }
 
-/// `blended` is memory for [`draw_level`].
-fn draw_tile(
-    canvas: &Canvas,
-    tile: &Tile,
-    line: Line,
-    mut out: [&mut [u8]; 3],
-    blended: &mut Vec<u16>,
-) {
+fn draw_tile(canvas: &Canvas, tile: &Tile, line: Line, mut out: [&mut [u8]; 3], level: &mut Level) {
     let Rect { left, top, right, bottom } = tile.visible;
     let len = out[0].len();
     let touching = Rect { left: left - 1, top: top - 1, right, bottom };
@@ -187,7 +181,7 @@ fn draw_tile(
     let line = line.from(tile, inner.start);
     let out = out.map(|plane| &mut plane[inner.clone()]);
     if line.v.step == 0 {
-        draw_level(tile.picture, line, out, blended);
+        level.draw(tile.picture, line, out);
     } else {
         draw_sloping(tile.picture, line, out);
     }
@@ -209,49 +203,28 @@ fn draw_sloping(picture: &Picture, mut line: Line, [red, green, blue]: [&mut [u8
     }
 }
 
-/// The same where the whole line reads between two rows: these are blended first, for all columns
-/// at once. Half the work, the same sums.
-fn draw_level(
-    picture: &Picture,
-    mut line: Line,
-    [red, green, blue]: [&mut [u8]; 3],
-    blended: &mut Vec<u16>,
-) {
-    let ends = [line.u.start, line.u.at(red.len() - 1)].map(|u| (u >> FRACTION) as usize);
-    let (first, last) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
-    let (y, fy) = ((line.v.start >> FRACTION) as u32, weight(line.v.start));
-    let columns = first * 3..(last + 2) * 3;
-    let (above, below) = (&picture.row(y)[columns.clone()], &picture.row(y + 1)[columns]);
-    blended.clear();
-    blended
-        .extend(above.iter().zip(below).map(|(&a, &b)| mix(u32::from(a), u32::from(b), fy) as u16));
-    line.u.start -= (first as i64) << FRACTION;
-    for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-        let near = &blended[(line.u.start >> FRACTION) as usize * 3..][..6];
-        let fx = weight(line.u.start);
-        let level = |c: usize| rounded(mix(u32::from(near[c]), u32::from(near[c + 3]), fx));
-        [*r, *g, *b] = [level(0), level(1), level(2)];
-        line = line.next();
-    }
-}
-
 fn blend_on_canvas(canvas: &Canvas, u: i64, v: i64) -> [u8; 3] {
     let (x, y) = (u >> FRACTION, v >> FRACTION);
-    let near = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| canvas.pixel(x, y));
-    std::array::from_fn(|c| blend(near.map(|rgb| rgb[c]), weight(u), weight(v)))
+    let above = (canvas.pixel(x, y), canvas.pixel(x + 1, y));
+    let below = (canvas.pixel(x, y + 1), canvas.pixel(x + 1, y + 1));
+    let (fx, fy) = (weight(u), weight(v));
+    let level = |c: usize| blend([above.0[c], above.1[c], below.0[c], below.1[c]], fx, fy);
+    [level(0), level(1), level(2)]
 }
 
 /// Weight of the right or lower neighbour, in 256ths.
 #[inline(always)]
-fn weight(position: i64) -> u32 {
+pub(super) fn weight(position: i64) -> u32 {
     (position >> (FRACTION - WEIGHT)) as u32 & ((1 << WEIGHT) - 1)
 }
 
 /// Upper left, upper right, lower left, lower right.
 #[inline(always)]
 fn blend(near: [u8; 4], fx: u32, fy: u32) -> u8 {
-    let [a, b, c, d] = near.map(u32::from);
-    rounded(mix(mix(a, b, fx), mix(c, d, fx), fy))
+    let [a, b, c, d] = near;
+    let above = mix(u32::from(a), u32::from(b), fx);
+    let below = mix(u32::from(c), u32::from(d), fx);
+    rounded(mix(above, below, fy))
 }
 
 /// A weighted sum, 256 times as large as its parts.
