@@ -7,7 +7,7 @@ use std::env;
 use std::path::PathBuf;
 
 fn main() {
-    let sources = ["src/shim.cpp", "src/checkpoint.cpp"];
+    let sources = ["src/shim.cpp", "src/checkpoint.cpp", "src/norm_silu.cpp"];
     sources.iter().for_each(|source| println!("cargo:rerun-if-changed={source}"));
     println!("cargo:rerun-if-changed=src/caught.h");
     println!("cargo:rerun-if-env-changed=LIBTORCH");

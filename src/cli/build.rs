@@ -1,10 +1,9 @@
 //! `ybox build`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -12,8 +11,8 @@ use super::{Context, ExitStatus};
 use crate::engine::{self, EngineInfo, Host, Selection};
 use crate::fetch::Fetcher;
 use crate::image::{Assembly, Built, BuiltLayer, PACKER_REVISION, Reference, Store, Watch};
-use crate::lock::{Lock, Recipe};
-use crate::ui::Failure;
+use crate::lock::Variants;
+use crate::ui::{self, Failure};
 
 /// Prints the image's reference with its digest, `ybox/cpu:latest@sha256:...`, on standard output.
 #[derive(Debug, clap::Args)]
@@ -35,18 +34,19 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let reference: Reference =
         args.tag.unwrap_or_else(|| format!("ybox/{}:latest", args.variant)).parse()?;
-    let project = project(context)?;
-    let recipe = read_recipe(&project, &args.variant)?;
-    let lock = read_lock(&project, &args.variant, &recipe)?;
-    let trainer = args.trainer.unwrap_or_else(|| project.join(&recipe.trainer.binary));
+    let project = context.settings.project.as_deref();
+    let variants = Variants::of(project)?;
+    let (recipe, lock) = variants.fitting(&args.variant, PACKER_REVISION, |_| true)?;
+    let beside = |path: &str| project.map_or_else(|| path.into(), |project| project.join(path));
+    let trainer = args.trainer.unwrap_or_else(|| beside(&recipe.trainer.binary));
     let store = Store::open(&context.settings)?;
-    let presets = project.join(&recipe.presets.from);
+    let presets = beside(&recipe.presets.from);
     let assembly = Assembly::plan(&store, &recipe, &lock, &trainer, &presets)?;
     // What is going to be read is hashed again, even if it has been in the cache for long.
     let fetcher = Fetcher::new(&context.settings)?.deep(true);
     let inputs = context.runtime.block_on(fetcher.all(&assembly.wanted()))?;
     let built = assembly.build(&inputs, &reference, &Talk::new())?;
-    eprintln!("{}", table(&built.layers).trim_fmt());
+    eprint!("{}", table(&built.layers));
     if !args.no_load {
         load(&store, &built)?;
     }
@@ -70,51 +70,6 @@ fn load(store: &Store, built: &Built) -> Result<(), Failure> {
     Ok(())
 }
 
-fn project(context: &Context) -> Result<PathBuf, Failure> {
-    context.settings.project.clone().ok_or_else(|| {
-        Failure::new("there is no docker/cpu.yaml here or in a folder above", 2)
-            .hint("run it in the project's folder, or say where that is with --project DIR")
-    })
-}
-
-fn read_recipe(project: &Path, variant: &str) -> Result<Recipe, Failure> {
-    let folder = project.join("docker");
-    let path = folder.join(format!("{variant}.yaml"));
-    if variant.contains('/') || !path.is_file() {
-        let known = recipes(&folder).join(", ");
-        return Err(Failure::new(format!("there is no recipe `{variant}` in docker/"), 2)
-            .hint(format!("it has: {known}")));
-    }
-    Ok(Recipe::read(&path)?)
-}
-
-fn recipes(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries
-        .filter_map(|e| e.file_name().to_str()?.strip_suffix(".yaml").map(Into::into))
-        .collect();
-    names.sort();
-    names
-}
-
-/// The lock, which must have been made from this recipe and for this packer.
-fn read_lock(project: &Path, variant: &str, recipe: &Recipe) -> Result<Lock, Failure> {
-    let refuse = |what: String| Failure::new(what, 1).hint(format!("run `ybox lock {variant}`"));
-    let name = format!("docker/{variant}.lock");
-    let lock = Lock::read(&project.join(&name))?
-        .ok_or_else(|| refuse(format!("docker/{variant}.yaml is not locked: no {name}")))?;
-    if !lock.fits(recipe) {
-        return Err(refuse(format!("{name} was made from another docker/{variant}.yaml")));
-    }
-    if lock.packer != PACKER_REVISION {
-        let revision = lock.packer;
-        return Err(refuse(format!(
-            "{name} is for packer revision {revision}, this ybox has {PACKER_REVISION}"
-        )));
-    }
-    Ok(lock)
-}
-
 fn print(built: &Built, json: bool) {
     let image = &built.image;
     if json {
@@ -132,20 +87,17 @@ fn print(built: &Built, json: bool) {
     }
 }
 
-fn table(layers: &[BuiltLayer]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["layer", "size", "stored", "digest", ""]);
-    for layer in layers {
+fn table(layers: &[BuiltLayer]) -> String {
+    let row = |layer: &BuiltLayer| {
         let became = if layer.reused { "unchanged" } else { "new" };
-        let digest = layer.diff_id.to_string()[..19].to_owned();
-        table.add_row([&layer.name, &bytes(layer.unpacked), &bytes(layer.size), &digest, became]);
-    }
+        let digest = &layer.diff_id.to_string()[..19];
+        let (unpacked, stored) = (bytes(layer.unpacked), bytes(layer.size));
+        vec![layer.name.clone(), unpacked, stored, digest.into(), became.into()]
+    };
     let total = |size: fn(&BuiltLayer) -> u64| bytes(layers.iter().map(size).sum());
-    table.add_row(["total", &total(|l| l.unpacked), &total(|l| l.size), "", ""]);
-    for column in table.column_iter_mut().skip(1).take(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    let mut rows: Vec<_> = layers.iter().map(row).collect();
+    rows.push(vec!["total".into(), total(|l| l.unpacked), total(|l| l.size), "".into(), "".into()]);
+    ui::table(&["layer", "size", "stored", "digest", ""], &rows, &["size", "stored"])
 }
 
 fn bytes(size: u64) -> String {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Context, ExitStatus};
 use crate::fetch::{FetchError, Fetcher, Inputs, libtorch};
 use crate::image::PACKER_REVISION;
-use crate::lock::{Lock, LockError, Stale, Variants};
+use crate::lock::{Lock, Stale, Variants};
 use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,9 @@ pub struct Args {
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let variants = Variants::of(context.settings.project.as_deref())?;
-    let lock = fitting_lock(&variants, &args.variant)?;
+    // The packer's revision doesn't matter to what is fetched.
+    let matters = |reason: &Stale| !matches!(reason, Stale::PackerChanged { .. });
+    let (_, lock) = variants.fitting(&args.variant, PACKER_REVISION, matters)?;
     let fetcher = Fetcher::new(&context.settings)?.deep(args.deep);
     let inputs = context.runtime.block_on(fetcher.all(&lock))?;
     show(&lock, &inputs, context.settings.json);
@@ -34,19 +36,6 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         eprintln!("libtorch in {}: {said}", folder.display());
     }
     Ok(ExitStatus::Yes)
-}
-
-/// The lock, if it is that of the recipe. The packer's revision doesn't matter to what is fetched.
-fn fitting_lock(variants: &Variants, variant: &str) -> Result<Lock, LockError> {
-    let recipe = variants.recipe(variant)?;
-    let lock =
-        variants.lock(variant)?.ok_or_else(|| LockError::NotLocked { variant: variant.into() })?;
-    let mut reasons = lock.stale(&recipe, PACKER_REVISION);
-    reasons.retain(|reason| !matches!(reason, Stale::PackerChanged { .. }));
-    if reasons.is_empty() {
-        return Ok(lock);
-    }
-    Err(LockError::Stale { variant: variant.into(), reasons })
 }
 
 fn show(lock: &Lock, inputs: &Inputs, json: bool) {

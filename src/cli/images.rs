@@ -1,13 +1,12 @@
 //! `ybox images`.
 
-use comfy_table::{CellAlignment, Table, presets};
 use indicatif::DecimalBytes;
 use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
 use crate::image::{ImageError, Store, StoredImage};
-use crate::ui::Failure;
+use crate::ui::{self, Failure};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -32,7 +31,7 @@ pub fn run(_args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     } else if images.is_empty() {
         eprintln!("no images yet: make one with `ybox build cpu`");
     } else {
-        println!("{}", table(&images).trim_fmt());
+        print!("{}", table(&images));
     }
     Ok(ExitStatus::Yes)
 }
@@ -49,19 +48,15 @@ fn details(store: &Store, image: &StoredImage) -> Result<(u64, Option<String>), 
     Ok((size, labels.and_then(|labels| labels.get("ybox.lock").cloned())))
 }
 
-fn table(images: &[Listed]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["image", "config", "size", "lock"]);
-    for image in images {
+fn table(images: &[Listed]) -> String {
+    let row = |image: &Listed| {
         let size = image.size.map_or("damaged".into(), |size| DecimalBytes(size).to_string());
-        let lock = image.lock.as_deref().map_or("-", short);
-        let config = image.config.to_string();
-        table.add_row([short_reference(&image.reference), short(&config), &size, lock]);
-    }
-    if let Some(column) = table.column_mut(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        let lock = image.lock.as_deref().map_or("-", short).into();
+        let config = short(&image.config.to_string()).into();
+        vec![short_reference(&image.reference).into(), config, size, lock]
+    };
+    let rows: Vec<_> = images.iter().map(row).collect();
+    ui::table(&["image", "config", "size", "lock"], &rows, &["size"])
 }
 
 /// `sha256:` and twelve digits.

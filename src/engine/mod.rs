@@ -2,6 +2,7 @@
 //! Podman (through their API) and one that needs no daemon. What to run and what its outcome means
 //! is the caller's business.
 
+mod addresses;
 mod docker;
 mod embedded;
 mod error;
@@ -10,10 +11,11 @@ mod ownership;
 mod select;
 mod user;
 
+pub use addresses::{docker as docker_addresses, is_podman, podman as podman_addresses};
 pub use docker::Docker;
 pub use embedded::Embedded;
 pub use error::EngineError;
-pub use select::{Candidate, Choice, Host, PassedOver, Selection, select, survey};
+pub use select::{Choice, Host, PassedOver, Selection, select};
 pub use user::{Caller, ContainerUser, HandOver, IdMapping, Ids, container_user};
 
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! Which engine runs a container: the one asked for, or the first that answers.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Caller, Docker, Embedded, Engine, EngineError, EngineInfo};
+use super::{Caller, Docker, Embedded, Engine, EngineError, docker_addresses, podman_addresses};
 use crate::image::Store;
 use crate::ui::Failure;
 
@@ -24,12 +24,10 @@ pub enum Choice {
 #[derive(Debug, Clone)]
 pub struct Host {
     pub caller: Caller,
-    /// Where Docker's API is, if that was said (`DOCKER_HOST`).
-    pub docker_host: Option<String>,
-    /// Where Podman's API is, if that was said (`CONTAINER_HOST`).
-    pub container_host: Option<String>,
-    /// The caller's folder for sockets (`XDG_RUNTIME_DIR`).
-    pub runtime_dir: Option<PathBuf>,
+    /// Addresses where Docker may answer, best first.
+    pub docker: Vec<String>,
+    /// Addresses where Podman may answer, best first.
+    pub podman: Vec<String>,
     /// Folders with programs (`PATH`).
     pub path: Vec<PathBuf>,
 }
@@ -37,60 +35,20 @@ pub struct Host {
 impl Host {
     /// Reads what is there through `variable`: the environment, in the command.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        let text = |name| variable(name)?.into_string().ok().filter(|value| !value.is_empty());
+        let text =
+            |name: &str| variable(name)?.into_string().ok().filter(|value| !value.is_empty());
         let sudo = number(text("SUDO_UID")).zip(number(text("SUDO_GID")));
         Self {
             caller: Caller::current(sudo),
-            docker_host: text("DOCKER_HOST"),
-            container_host: text("CONTAINER_HOST"),
-            runtime_dir: text("XDG_RUNTIME_DIR").map(PathBuf::from),
+            docker: docker_addresses(text),
+            podman: podman_addresses(text),
             path: variable("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default(),
         }
-    }
-
-    /// Addresses where Docker may answer, best first.
-    fn docker_addresses(&self) -> Vec<String> {
-        addresses(&self.docker_host, &self.runtime_dir, "docker.sock", "/var/run/docker.sock")
-    }
-
-    /// Addresses where Podman may answer, best first.
-    fn podman_addresses(&self) -> Vec<String> {
-        let socket = "podman/podman.sock";
-        addresses(&self.container_host, &self.runtime_dir, socket, "/run/podman/podman.sock")
     }
 }
 
 fn number(text: Option<String>) -> Option<u32> {
     u32::from_str(&text?).ok()
-}
-
-/// The address that was said, alone; else the system's socket and the caller's own.
-fn addresses(
-    said: &Option<String>,
-    runtime_dir: &Option<PathBuf>,
-    own: &str,
-    system: &str,
-) -> Vec<String> {
-    let socket = |path: &Path| format!("unix://{}", path.display());
-    match said {
-        Some(address) => vec![address.clone()],
-        None => std::iter::once(socket(Path::new(system)))
-            .chain(runtime_dir.iter().map(|dir| socket(&dir.join(own))))
-            .collect(),
-    }
-}
-
-/// A kind of engine, and whether it answers.
-pub struct Candidate {
-    /// `docker`, `podman` or `embedded`.
-    pub kind: &'static str,
-    pub engine: Result<Box<dyn Engine>, EngineError>,
-}
-
-impl Candidate {
-    pub fn info(&self) -> Option<EngineInfo> {
-        self.engine.as_ref().ok().map(|engine| engine.info())
-    }
 }
 
 /// An engine that was not chosen.
@@ -106,16 +64,11 @@ pub struct Selection {
     pub passed_over: Vec<PassedOver>,
 }
 
-/// Asks every kind of engine, in the order of preference.
-pub fn survey(host: &Host, store: &Store) -> Vec<Candidate> {
-    KINDS.iter().map(|kind| kind.try_out(host, store)).collect()
-}
-
 /// The engine asked for, if it answers.
 pub fn select(choice: Choice, host: &Host, store: &Store) -> Result<Selection, Failure> {
     let mut passed_over = Vec::new();
     for kind in KINDS.iter().filter(|kind| choice == Choice::Auto || choice == kind.choice) {
-        match kind.try_out(host, store).engine {
+        match (kind.connect)(host, store) {
             Ok(engine) => return Ok(Selection { engine, passed_over }),
             Err(error) if choice != Choice::Auto => return Err(error.into()),
             Err(error) => passed_over.push(PassedOver { kind: kind.name, reason: reason(&error) }),
@@ -137,12 +90,6 @@ struct Kind {
     connect: Connect,
 }
 
-impl Kind {
-    fn try_out(&self, host: &Host, store: &Store) -> Candidate {
-        Candidate { kind: self.name, engine: (self.connect)(host, store) }
-    }
-}
-
 const KINDS: [Kind; 3] = [
     Kind { choice: Choice::Docker, name: "docker", connect: docker },
     Kind { choice: Choice::Podman, name: "podman", connect: podman },
@@ -150,11 +97,11 @@ const KINDS: [Kind; 3] = [
 ];
 
 fn docker(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Docker::connect("docker", &host.docker_addresses(), host.caller, store)?))
+    Ok(Box::new(Docker::connect("docker", &host.docker, host.caller, store)?))
 }
 
 fn podman(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Docker::connect("podman", &host.podman_addresses(), host.caller, store)?))
+    Ok(Box::new(Docker::connect("podman", &host.podman, host.caller, store)?))
 }
 
 fn embedded(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
@@ -163,6 +110,8 @@ fn embedded(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn host(variables: &[(&str, &str)]) -> Host {
@@ -177,21 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_said_is_the_only_one() {
-        let host = host(&[("DOCKER_HOST", "unix:///a.sock"), ("XDG_RUNTIME_DIR", "/run/user/5")]);
-        assert_eq!(host.docker_addresses(), ["unix:///a.sock"]);
-        assert_eq!(
-            host.podman_addresses(),
-            ["unix:///run/podman/podman.sock", "unix:///run/user/5/podman/podman.sock"]
-        );
-    }
-
-    #[test]
     fn an_empty_variable_says_nothing() {
-        assert_eq!(
-            host(&[("DOCKER_HOST", "")]).docker_addresses(),
-            ["unix:///var/run/docker.sock"]
-        );
+        assert_eq!(host(&[("DOCKER_HOST", "")]).docker, ["unix:///var/run/docker.sock"]);
     }
 
     #[test]

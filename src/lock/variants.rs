@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Lock, LockError, Recipe};
+use super::{Lock, LockError, Recipe, Stale};
 
 /// The folder of recipes and locks.
 #[derive(Debug, Clone)]
@@ -38,6 +38,29 @@ impl Variants {
 
     pub fn lock_path(&self, variant: &str) -> PathBuf {
         self.folder.join(format!("{variant}.lock"))
+    }
+
+    /// A variant's recipe and the lock that was made from it, but for differences that do not
+    /// `matter` to what the lock is used for.
+    ///
+    /// # Errors
+    /// When there is no such variant or lock, or the lock does not fit the recipe or `packer`, the
+    /// revision of the image packer.
+    pub fn fitting(
+        &self,
+        variant: &str,
+        packer: u32,
+        matters: impl Fn(&Stale) -> bool,
+    ) -> Result<(Recipe, Lock), LockError> {
+        let recipe = self.recipe(variant)?;
+        let lock =
+            self.lock(variant)?.ok_or_else(|| LockError::NotLocked { variant: variant.into() })?;
+        let mut reasons = lock.stale(&recipe, packer);
+        reasons.retain(matters);
+        if reasons.is_empty() {
+            return Ok((recipe, lock));
+        }
+        Err(LockError::Stale { variant: variant.into(), reasons })
     }
 
     /// The lock of a variant, if there is one.

@@ -10,6 +10,7 @@ use bollard::Docker;
 use bollard::models::{SystemInfo, SystemVersion};
 
 use super::facts::{Engine, Fact};
+use crate::engine::is_podman;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -107,11 +108,6 @@ fn no_answer(url: &str, error: &(dyn std::error::Error + 'static)) -> NoAnswer {
             NoAnswer::Unclear(format!("{url}: {innermost}"))
         }
     }
-}
-
-fn is_podman(version: &SystemVersion) -> bool {
-    let components = version.components.iter().flatten();
-    components.into_iter().any(|component| component.name.contains("Podman"))
 }
 
 fn engine(endpoint: &Endpoint, kind: Kind, version: SystemVersion, info: SystemInfo) -> Engine {

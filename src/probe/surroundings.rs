@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::engines::{Endpoint, Kind};
 use super::gpu::Questioner;
+use crate::engine::{docker_addresses, podman_addresses};
 
 /// Long enough for a driver that has to wake its GPUs, short enough to sit through.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,53 +41,8 @@ impl Surroundings {
     }
 }
 
-/// An endpoint that the environment names stands alone for its engine, as it does for the engine's
-/// own client.
 fn endpoints(variable: impl Fn(&str) -> Option<String>) -> Vec<Endpoint> {
-    let runtime = variable("XDG_RUNTIME_DIR");
-    let home = variable("HOME");
-    let below =
-        |folder: &Option<String>, path: &str| folder.as_ref().map(|f| format!("{f}/{path}"));
-    let docker = [
-        Some("/var/run/docker.sock".into()),
-        below(&runtime, "docker.sock"),
-        below(&home, ".docker/run/docker.sock"),
-    ];
-    let podman = [below(&runtime, "podman/podman.sock"), Some("/run/podman/podman.sock".into())];
-    let either = |named: Option<String>, kind, sockets: &[Option<String>]| match named {
-        Some(url) => vec![Endpoint { url, kind }],
-        None => sockets
-            .iter()
-            .flatten()
-            .map(|socket| Endpoint { url: format!("unix://{socket}"), kind })
-            .collect(),
-    };
-    let mut endpoints = either(variable("DOCKER_HOST"), Kind::Docker, &docker);
-    endpoints.extend(either(variable("CONTAINER_HOST"), Kind::Podman, &podman));
-    endpoints
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn urls(variables: &[(&str, &str)]) -> Vec<String> {
-        let value = |name: &str| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-        };
-        endpoints(value).into_iter().map(|endpoint| endpoint.url).collect()
-    }
-
-    #[test]
-    fn the_environment_names_the_sockets() {
-        assert_eq!(urls(&[]), ["unix:///var/run/docker.sock", "unix:///run/podman/podman.sock"]);
-        assert_eq!(
-            urls(&[("DOCKER_HOST", "tcp://127.0.0.1:2375"), ("XDG_RUNTIME_DIR", "/run/user/1000")]),
-            [
-                "tcp://127.0.0.1:2375",
-                "unix:///run/user/1000/podman/podman.sock",
-                "unix:///run/podman/podman.sock"
-            ]
-        );
-    }
+    let of = |kind| move |url| Endpoint { url, kind };
+    let docker = docker_addresses(&variable).into_iter().map(of(Kind::Docker));
+    docker.chain(podman_addresses(&variable).into_iter().map(of(Kind::Podman))).collect()
 }

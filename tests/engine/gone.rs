@@ -61,7 +61,7 @@ fn join(client: UnixStream, engine: UnixStream) -> [UnixStream; 2] {
 #[test]
 fn a_run_whose_engine_goes_away_says_so() {
     let Some(bench) = Bench::new(Choice::Docker) else { return };
-    let address = host().docker_host.unwrap_or_else(|| SOCKET.into());
+    let address = host().docker.remove(0);
     let Some(socket) =
         address.strip_prefix("unix://").or(address.strip_prefix(SOCKET).map(|_| SOCKET))
     else {
@@ -72,8 +72,7 @@ fn a_run_whose_engine_goes_away_says_so() {
     let (store, image) = store_with_probe(&bench.home.path().join("other"), &[&note]);
     let here = bench.home.path().join("relay.sock");
     let relay = Relay::start(&here, socket.into());
-    let docker_host = Some(format!("unix://{}", here.display()));
-    let host = Host { docker_host, ..host() };
+    let host = Host { docker: vec![format!("unix://{}", here.display())], ..host() };
     let engine: Box<dyn Engine> =
         ybox::engine::select(Choice::Docker, &host, &store).unwrap().engine;
     engine.prepare(&image).unwrap();

@@ -20,7 +20,7 @@ fn runs(engine: &dyn Engine, bench: &Bench, image: &StoredImage) -> bool {
 }
 
 fn docker(store: &Store) -> Docker {
-    let address = host().docker_host.unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+    let address = host().docker.remove(0);
     Docker::connect("docker", &[address], host().caller, store).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn a_delta_that_lacks_a_layer_is_refused_and_leaves_nothing_behind() {
     let engine = docker(&store);
     let all: BTreeSet<_> = store.layers(&image).unwrap().iter().map(|l| l.diff_id).collect();
     let delta = Archive::new(&store, &image, &all).unwrap();
-    let address = host().docker_host.unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+    let address = host().docker.remove(0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sent = runtime.block_on(async {
         let api = bollard::Docker::connect_with_host(&address).unwrap();
@@ -109,7 +109,7 @@ fn the_embedded_runner_refuses_a_damaged_store() {
     let Some(bench) = Bench::new(Choice::Embedded) else { return };
     let (store, image) = image_with_one_more_layer(&bench);
     remove_layer(&bench, &store, &image, 2);
-    let host = ybox::engine::Host { docker_host: None, ..host() };
+    let host = ybox::engine::Host { docker: Vec::new(), ..host() };
     let engine = ybox::engine::select(Choice::Embedded, &host, &store).unwrap().engine;
     assert!(engine.prepare(&image).is_err());
 }

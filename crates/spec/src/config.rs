@@ -179,6 +179,17 @@ impl Freeze {
     }
 }
 
+/// Which graph a model is trained in from scratch. Given weights bring their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// Every scale adds its attention layers to their input, scaled by a learned gamma that starts
+    /// near 0, which keeps early training stable.
+    None,
+    /// The published graphs: the scales l and x alone do.
+    Paper,
+}
+
 /// Post-processing of raw predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nms {
@@ -196,6 +207,7 @@ pub struct Nms {
 pub struct TrainConfig {
     /// Graph and scale: `yolov12{n,s,m,l,x}` or `yolo12{n,s,m,l,x}`.
     pub model: String,
+    pub compat: Compat,
     /// Class names, in the order of the class indices. Comes from the data set.
     pub names: Vec<String>,
     pub epochs: u32,
@@ -279,6 +291,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             model: "yolov12n".into(),
+            compat: Compat::None,
             names: Vec::new(),
             epochs: 100,
             patience: 100,

@@ -90,7 +90,8 @@ fn describe(args: &Args, contents: &Contents) -> Result<(ModelSpec, WeightsInfo)
         Some(model) => model,
         None => told_by_tensors(&contents.state).ok_or_else(unknown)?,
     };
-    let spec = ModelSpec::parse(&model, classes)?;
+    let names = contents.state.iter().map(|(name, _)| name.as_str());
+    let spec = ModelSpec::parse(&model, classes)?.that_has(names);
     let found = said.map(|info| &info.names).or(contents.names.as_ref());
     let names = match args.names.as_ref().or(found) {
         Some(names) if names.len() as i64 == classes => names.clone(),

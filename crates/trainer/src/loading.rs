@@ -1,15 +1,14 @@
 //! Models with given weights.
 
-use std::path::Path;
-
-use ybox_spec::config::AttentionPath;
+use tch::Tensor;
+use ybox_spec::config::{AttentionPath, Compat};
 
 use crate::error::TrainerError;
 use crate::job::Job;
 use crate::model::{ModelSpec, Yolo12};
 use crate::{numerics, weights};
 
-/// The model `name` with the weights of the job.
+/// The model `name` with the weights of the job, in the graph of those weights.
 pub fn load_model(
     job: &Job,
     name: &str,
@@ -17,14 +16,30 @@ pub fn load_model(
     attention: AttentionPath,
 ) -> Result<Yolo12, TrainerError> {
     let path = job.weights.as_deref().ok_or(TrainerError::NoWeights)?;
-    let spec = ModelSpec::parse(name, classes as i64)?;
+    let state = weights::read(path)?.state;
+    let spec = ModelSpec::parse(name, classes as i64)?.that_has(names(&state));
     let model = Yolo12::new(spec, attention, numerics::device())?;
-    load_weights(path, &model)?;
+    model.load_state_dict(&state)?;
     Ok(model)
 }
 
-/// Copies the weights at `path` into `model`.
-pub fn load_weights(path: &Path, model: &Yolo12) -> Result<(), TrainerError> {
-    let weights = weights::read(path)?;
-    Ok(model.load_state_dict(&weights.state)?)
+/// What a training starts from: the graph of `name`, and the weights of the job if it has some.
+pub fn starting_point(
+    job: &Job,
+    name: &str,
+    classes: usize,
+    compat: Compat,
+) -> Result<(ModelSpec, Option<Vec<(String, Tensor)>>), TrainerError> {
+    let published = ModelSpec::parse(name, classes as i64)?;
+    let state = job.weights.as_deref().map(weights::read).transpose()?.map(|w| w.state);
+    let spec = match (compat, &state) {
+        (Compat::Paper, _) => published,
+        (Compat::None, Some(state)) => published.that_has(names(state)),
+        (Compat::None, None) => published.with_residual_scaling(),
+    };
+    Ok((spec, state))
+}
+
+fn names(state: &[(String, Tensor)]) -> impl Iterator<Item = &str> {
+    state.iter().map(|(name, _)| name.as_str())
 }

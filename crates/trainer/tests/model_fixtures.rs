@@ -52,7 +52,7 @@ fn fixture(reference: &Path, name: &str) -> BTreeMap<String, Tensor> {
 }
 
 fn build(graph: Graph, scale: Scale, nc: i64, attention: AttentionPath) -> Yolo12 {
-    Yolo12::new(ModelSpec { graph, scale, nc }, attention, Device::Cpu).unwrap()
+    Yolo12::new(ModelSpec::published(graph, scale, nc), attention, Device::Cpu).unwrap()
 }
 
 /// The n model with the fixtures' weights.

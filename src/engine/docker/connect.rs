@@ -8,7 +8,7 @@ use bollard::models::{SystemInfo, SystemVersion};
 use serde_json::{Map, Value, json};
 
 use super::Docker;
-use crate::engine::{Caller, EngineError, EngineInfo};
+use crate::engine::{Caller, EngineError, EngineInfo, is_podman};
 use crate::image::Store;
 
 /// How long an engine may take to say its version before it counts as not answering.
@@ -67,11 +67,7 @@ impl Facts {
 }
 
 fn kind(version: &SystemVersion) -> &'static str {
-    let components = version.components.iter().flatten();
-    match components.into_iter().any(|c| c.name.contains("Podman")) {
-        true => "podman",
-        false => "docker",
-    }
+    if is_podman(version) { "podman" } else { "docker" }
 }
 
 impl Docker {

@@ -116,14 +116,16 @@ impl DetectionLoss {
 
     /// `[3]`: box, class and DFL loss, with gains.
     fn items(&self, predictions: &Predictions, assigned: Option<&Assigned>) -> Tensor {
-        let targets = class_targets(predictions, assigned);
-        let norm = targets.sum(Kind::Float).clamp_min(1);
         let device = predictions.points.device();
         let weights = self.class_weights.as_ref().map(|w| Tensor::from_slice(w).to_device(device));
-        let cls_loss = class::class_loss(&predictions.class_logits, &targets, weights.as_ref());
-        let (box_loss, dfl_loss) = match assigned {
-            Some(assigned) => box_losses(predictions, assigned),
-            None => (norm.zeros_like(), norm.zeros_like()),
+        let logits = &predictions.class_logits;
+        let cls_loss = class::class_loss(logits, assigned.map(Assigned::classes), weights.as_ref());
+        let (box_loss, dfl_loss, norm) = match assigned {
+            Some(assigned) => {
+                let (box_loss, dfl_loss) = box_losses(predictions, assigned);
+                (box_loss, dfl_loss, assigned.scores.sum(Kind::Float).clamp_min(1))
+            }
+            None => (cls_loss.zeros_like(), cls_loss.zeros_like(), cls_loss.ones_like()),
         };
         let Gains { box_loss: box_gain, cls_loss: cls_gain, dfl_loss: dfl_gain } = self.gains;
         Tensor::stack(
@@ -173,6 +175,16 @@ impl DetectionLoss {
     }
 }
 
+impl Assigned {
+    /// What the class loss aims at; each place is there once.
+    fn classes(&self) -> class::Sparse<'_> {
+        class::Sparse {
+            places: [&self.pictures, &self.anchors, &self.labels],
+            values: &self.scores,
+        }
+    }
+}
+
 impl Predictions {
     fn of(raw: &[Tensor; 3], classes: i64) -> Self {
         let flat = raw.each_ref().map(|map| map.to_kind(Kind::Float).flatten(2, 3).transpose(1, 2));
@@ -200,18 +212,6 @@ impl Predictions {
 fn corners(points: &Tensor, distances: &Tensor) -> Tensor {
     let (before, after) = (distances.narrow(1, 0, 2), distances.narrow(1, 2, 2));
     Tensor::cat(&[points - before, points + after], 1)
-}
-
-/// `[N, A, nc]`: the scores that classes should have.
-fn class_targets(predictions: &Predictions, assigned: Option<&Assigned>) -> Tensor {
-    let zeros = predictions.class_logits.zeros_like().detach();
-    match assigned {
-        Some(a) => {
-            let places = [Some(&a.pictures), Some(&a.anchors), Some(&a.labels)];
-            zeros.index_put(&places, &a.scores, false)
-        }
-        None => zeros,
-    }
 }
 
 /// Box and DFL loss summed over the assigned predictions, each weighted by its score.

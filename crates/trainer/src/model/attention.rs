@@ -161,7 +161,7 @@ impl ABlock {
 }
 
 /// Residual efficient layer aggregation: `n` inner modules in a row, all their outputs joined,
-/// in the large models scaled by gamma and added to the input.
+/// with residual scaling multiplied by gamma and added to the input.
 ///
 /// `[N, c1, H, W]` -> `[N, c2, H, W]`
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Convolution, batch normalisation, SiLU: the unit that everything else is made of.
 
 use tch::{Tensor, no_grad};
+use torch_ext::{Norm, norm_silu};
 
 use super::Mode;
 use super::params::{ParameterKind, Scope};
@@ -57,8 +58,7 @@ impl Conv {
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         let x = x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], self.groups);
-        let x = self.norm.forward(&x, mode);
-        if self.activated { x.silu() } else { x }
+        if self.activated { self.norm.forward_silu(&x, mode) } else { self.norm.forward(&x, mode) }
     }
 }
 
@@ -84,24 +84,50 @@ impl BatchNorm {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        // A frozen layer keeps its statistics too.
-        let train = mode != Mode::Eval && self.weight.requires_grad();
-        let again = mode == Mode::Recompute;
-        if train && !again {
-            let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
-        }
-        let tracked = !(train && again);
+        let statistics = self.statistics(mode);
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            tracked.then_some(&self.running_mean),
-            tracked.then_some(&self.running_var),
-            train,
+            statistics.running.map(|(mean, _)| mean),
+            statistics.running.map(|(_, var)| var),
+            statistics.of_batch,
             NORM_MOMENTUM,
             NORM_EPS,
             true,
         )
     }
+
+    /// The same, and SiLU.
+    fn forward_silu(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let Statistics { of_batch, running } = self.statistics(mode);
+        if !of_batch {
+            let mut normed = self.forward(x, mode);
+            return if normed.requires_grad() { normed.silu() } else { normed.silu_() };
+        }
+        let (weight, bias) = (&self.weight, &self.bias);
+        let norm = Norm { weight, bias, running, momentum: NORM_MOMENTUM, eps: NORM_EPS };
+        norm_silu(x, norm).expect("a convolution gives the channels of its normalisation")
+    }
+
+    /// Counts the batch in training.
+    fn statistics(&self, mode: Mode) -> Statistics<'_> {
+        // A frozen layer keeps its statistics too.
+        let of_batch = mode != Mode::Eval && self.weight.requires_grad();
+        let again = mode == Mode::Recompute;
+        if of_batch && !again {
+            let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+        }
+        let tracked = !(of_batch && again);
+        let running = tracked.then_some((&self.running_mean, &self.running_var));
+        Statistics { of_batch, running }
+    }
+}
+
+/// What a normalisation divides by: the batch's statistics, or the running ones.
+struct Statistics<'a> {
+    of_batch: bool,
+    /// Mean and variance; those of the batch are added to them.
+    running: Option<(&'a Tensor, &'a Tensor)>,
 }
 
 /// Conv2d 1x1 with bias, neither normalised nor activated: the last layer of a head.

@@ -75,7 +75,7 @@ fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Lay
         Layer::C3k2(C3k2::new(&scope(i), C3k2Shape { c1, c2, c, n, c3k }))
     };
     let attending = |i, c, area| {
-        let (mlp_ratio, residual) = (spec.mlp_ratio(), spec.scale.is_large());
+        let (mlp_ratio, residual) = (spec.mlp_ratio(), spec.residual_scaling);
         let kind = Attention { graph: spec.graph, area, mlp_ratio, residual, path };
         Layer::A2C2f(A2C2f::new(&scope(i), c, c, 2 * n, Some(kind)))
     };

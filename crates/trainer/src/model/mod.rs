@@ -19,9 +19,9 @@ mod params;
 mod spec;
 mod yolo12;
 
+pub use crate::anchors::STRIDES;
 pub(crate) use attention::HEAD_DIM;
 pub(crate) use conv::NORM_EPS;
-pub use crate::anchors::STRIDES;
 pub use detect::{BOX_CHANNELS, DFL_BINS, decode};
 pub use params::{Buffer, Parameter, ParameterKind, StateDictError};
 pub use spec::{Graph, ModelSpec, Scale, SpecError};

@@ -27,6 +27,9 @@ pub struct ModelSpec {
     pub scale: Scale,
     /// Number of classes, at least 1.
     pub nc: i64,
+    /// Attention layers are added to their input, scaled by a learned gamma: in the published graphs
+    /// those of l and x.
+    pub residual_scaling: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,23 +94,37 @@ impl Scale {
         !matches!(self, Self::N | Self::S)
     }
 
-    /// The large models, l and x, scale the residual of an attention layer by a learned gamma.
-    pub(super) fn is_large(self) -> bool {
+    /// The large models, l and x, are deeper.
+    fn is_large(self) -> bool {
         matches!(self, Self::L | Self::X)
     }
 }
 
 impl ModelSpec {
-    /// Reads names like `yolov12n` and `yolo12x`.
+    /// The published graph of a name like `yolov12n` or `yolo12x`.
     pub fn parse(name: &str, nc: i64) -> Result<Self, SpecError> {
         if nc < 1 {
             return Err(SpecError::NoClasses(nc));
         }
         Graph::ALL
             .into_iter()
-            .flat_map(|graph| Scale::ALL.map(|scale| Self { graph, scale, nc }))
+            .flat_map(|graph| Scale::ALL.map(|scale| Self::published(graph, scale, nc)))
             .find(|spec| spec.name() == name)
             .ok_or_else(|| SpecError::UnknownModel(name.to_owned()))
+    }
+
+    pub fn published(graph: Graph, scale: Scale, nc: i64) -> Self {
+        Self { graph, scale, nc, residual_scaling: scale.is_large() }
+    }
+
+    /// The same graph with its residuals scaled.
+    pub fn with_residual_scaling(self) -> Self {
+        Self { residual_scaling: true, ..self }
+    }
+
+    /// The graph of the same name that a state dict with these names of tensors is of.
+    pub fn that_has<'a>(self, mut names: impl Iterator<Item = &'a str>) -> Self {
+        Self { residual_scaling: names.any(|name| name.ends_with(".gamma")), ..self }
     }
 
     /// The inverse of [`ModelSpec::parse`].
@@ -138,5 +155,13 @@ mod tests {
             assert_eq!(ModelSpec::parse(name, 80), Err(SpecError::UnknownModel(name.into())));
         }
         assert_eq!(ModelSpec::parse("yolo12n", 0), Err(SpecError::NoClasses(0)));
+    }
+
+    #[test]
+    fn only_the_large_published_graphs_scale_residuals() {
+        for scale in Scale::ALL {
+            let spec = ModelSpec::published(Graph::V1, scale, 1);
+            assert_eq!(spec.residual_scaling, matches!(scale, Scale::L | Scale::X));
+        }
     }
 }

@@ -172,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_state_dict_tells_its_graph() {
+        let published = ModelSpec::parse("yolo12n", 3).unwrap();
+        for spec in [published, published.with_residual_scaling()] {
+            let model = Yolo12::new(spec, AttentionPath::Flash, Device::Cpu).unwrap();
+            let state = model.state_dict();
+            let names = || state.iter().map(|(name, _)| name.as_str());
+            assert_eq!(names().any(|name| name == "model.6.gamma"), spec.residual_scaling);
+            assert_eq!(published.that_has(names()), spec);
+        }
+    }
+
+    #[test]
     fn raw_maps_have_a_cell_per_stride() {
         let model = model("yolov12n", 3);
         model.init(0);

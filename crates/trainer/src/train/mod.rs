@@ -61,7 +61,12 @@ fn run_session(
     });
     let augmentations = Augmentations::of(config, train);
     job.emit.say(Event::Settings {
-        values: settings::in_force(config, session.schedule.effective(), &augmentations),
+        values: settings::in_force(
+            config,
+            session.model.spec(),
+            session.schedule.effective(),
+            &augmentations,
+        ),
     });
     augmentations.note_what_does_nothing(&mut job.emit);
 

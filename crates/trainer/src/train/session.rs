@@ -11,9 +11,9 @@ use super::snapshot::{Snapshot, Statistics};
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::loading::load_weights;
+use crate::loading::starting_point;
 use crate::loss::{Assigner, DetectionLoss, Gains, class};
-use crate::model::{ModelSpec, ParameterKind, Yolo12};
+use crate::model::{ParameterKind, Yolo12};
 use crate::numerics;
 use crate::optim::schedule::Extent;
 use crate::optim::{Ema, Group, Optimizer, Parameter, Schedule};
@@ -53,13 +53,13 @@ struct Decay {
 impl Session {
     pub fn new(config: &TrainConfig, job: &Job, train: Arc<Split>) -> Result<Self, TrainerError> {
         let classes = config.names.len();
-        let spec = ModelSpec::parse(&config.model, classes as i64)?;
+        let (spec, state) = starting_point(job, &config.model, classes, config.compat)?;
         let new_model = || Yolo12::new(spec, config.compute.attention, numerics::device());
         let (model, average) = (new_model()?, new_model()?);
         let model = model.with_checkpointing(job.checkpointing);
         model.init(config.seed);
-        if let Some(path) = &job.weights {
-            load_weights(path, &model)?;
+        if let Some(state) = &state {
+            model.load_state_dict(state)?;
         }
         model.freeze(&config.freeze);
         let counts = train.objects_by_class(classes);

@@ -8,6 +8,7 @@ use ybox_spec::events::Event;
 
 use crate::data::Split;
 use crate::emit::Emitter;
+use crate::model::ModelSpec;
 use crate::optim::schedule::Effective;
 
 /// The strengths of the augmentations on given data.
@@ -53,10 +54,12 @@ impl Augmentations {
 /// What `auto` was settled to, and the full strengths of the augmentations under `augmentation`.
 pub fn in_force(
     config: &TrainConfig,
+    spec: &ModelSpec,
     effective: &Effective,
     augmentations: &Augmentations,
 ) -> Map<String, Value> {
     let mut values = effective.values();
+    values.insert("residual_scaling".into(), spec.residual_scaling.into());
     let mut strengths = augmentations.in_force(augmentations.full).values();
     strengths.insert("close_mosaic".into(), config.close_mosaic.into());
     values.insert("augmentation".into(), strengths.into());
