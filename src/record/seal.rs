@@ -9,8 +9,9 @@ use ybox_spec::Digest;
 use ybox_spec::chain::{ChainError, ChainHead, read_chain};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
-use ybox_spec::events::{LogError, LogHead, read_log};
+use ybox_spec::events::{Event, LogError, LogHead, read_log};
 use ybox_spec::files::write_atomic;
+use ybox_spec::intervention::Intervention;
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Artifact, Circumstances, Inputs, Outputs, Record, SCHEMA, Status};
 
@@ -72,6 +73,7 @@ pub fn seal(folder: &Path, sealed: Sealed) -> Result<Record, SealError> {
         require_outputs(folder, task)?;
     }
     let (artifacts, files) = artifacts(folder, task)?;
+    let (events, interventions) = events(folder)?;
     let unset = Digest::of(b"");
     let record = Record {
         schema: SCHEMA.into(),
@@ -82,7 +84,8 @@ pub fn seal(folder: &Path, sealed: Sealed) -> Result<Record, SealError> {
         result_hash: unset,
         run_hash: unset,
         config: sealed.config,
-        events: events(folder)?,
+        events,
+        interventions,
         files,
         circumstances: sealed.circumstances,
         record_hash: None,
@@ -165,10 +168,15 @@ fn steps(folder: &Path) -> Result<Option<ChainHead>, SealError> {
     read_chain(&text).map(|(_, head)| Some(head)).map_err(SealError::Steps)
 }
 
-fn events(folder: &Path) -> Result<LogHead, SealError> {
+fn events(folder: &Path) -> Result<(LogHead, Vec<Intervention>), SealError> {
     let path = folder.join(file::EVENTS);
     let text = fs::read_to_string(&path).map_err(|source| SealError::Read { path, source })?;
-    read_log(&text).map(|(_, head)| head).map_err(SealError::Events)
+    let (lines, head) = read_log(&text).map_err(SealError::Events)?;
+    let interventions = lines.into_iter().filter_map(|line| match line.event {
+        Event::Intervention(intervention) => Some(intervention),
+        _ => None,
+    });
+    Ok((head, interventions.collect()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), SealError> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
 use ybox_spec::events::{self, Epoch, Event, Images, Metrics};
+use ybox_spec::intervention::Intervention;
 use ybox_spec::pictures;
 use ybox_spec::record::Record;
 use ybox_spec::results::{Line, Table};
@@ -48,7 +49,7 @@ pub struct Story {
 pub struct Remark {
     pub code: String,
     pub text: String,
-    /// File and line.
+    /// File and line, or epoch and step.
     pub place: Option<String>,
 }
 
@@ -122,6 +123,11 @@ impl Story {
                     None => file,
                 });
                 self.remarks.push(Remark { code, text: message, place });
+            }
+            Event::Intervention(intervention) => {
+                let Intervention { epoch, step, action, message: text, .. } = intervention;
+                let place = Some(format!("epoch {epoch}, after step {step}"));
+                self.remarks.push(Remark { code: action.code().into(), text, place });
             }
             Event::Failed { code, message, hint } => {
                 let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));

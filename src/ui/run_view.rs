@@ -74,6 +74,10 @@ impl RunView {
             // In force all along, or as the schedule has it: for the log.
             Event::Augmentation { .. } => {}
             Event::Note { message, file, line, .. } => self.note(message, file.as_deref(), *line),
+            // Rare, and never left out.
+            Event::Intervention(intervention) => {
+                self.say(&format!("step guard: {}", intervention.message));
+            }
             Event::Progress(progress) => self.progress(progress),
             Event::Epoch(epoch) => {
                 self.bar = None;

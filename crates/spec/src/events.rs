@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::Digest;
 use crate::config::Task;
+use crate::intervention::Intervention;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         line: Option<u64>,
     },
+    /// The trainer acted to keep the training healthy.
+    Intervention(Intervention),
     /// How far a phase has come. Not logged.
     Progress(Progress),
     /// An epoch is trained and validated.

@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod digest;
 pub mod events;
 pub mod files;
+pub mod intervention;
 pub mod manifest;
 pub mod overrides;
 pub mod pictures;

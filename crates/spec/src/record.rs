@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::chain::ChainHead;
 use crate::config::{AttentionPath, Config, Numerics};
 use crate::events::LogHead;
+use crate::intervention::Intervention;
 use crate::{Digest, canonical};
 
 /// Value of `schema` in every record of this form.
@@ -87,6 +88,9 @@ pub struct Record {
     /// The resolved config, whose hash is in `inputs`.
     pub config: Config,
     pub events: LogHead,
+    /// What the trainer did on its own to keep the training healthy, as `events` tells it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
     /// Files of the run folder that are not outputs: they may differ from run to run.
     pub files: Vec<Artifact>,
     /// Where the run happened and what it was started with. Informative: in no input or result

@@ -12,6 +12,7 @@ use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
+use crate::optim::StateError;
 use crate::weights::WeightsFileError;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,14 @@ pub enum TrainerError {
     AttentionPath { path: &'static str, device: &'static str },
     #[error("no weights were given")]
     NoWeights,
-    #[error("the loss of step {step} (epoch {epoch}) is not finite")]
-    NotFinite { epoch: u32, step: u64 },
+    #[error(
+        "training diverged in epoch {epoch}, after step {step}: {cause}, even after going back \
+         twice to a healthy state, to half and to a quarter of the learning rate, and to safe \
+         attention"
+    )]
+    Diverged { epoch: u32, step: u64, cause: &'static str },
+    #[error("`{tensor}` is not finite: these weights are not written")]
+    NotFinite { tensor: String },
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -44,6 +51,8 @@ pub enum TrainerError {
     Model(#[from] ModelError),
     #[error(transparent)]
     StateDict(#[from] StateDictError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error(transparent)]
     Weights(#[from] WeightsFileError),
     #[error(transparent)]
@@ -75,11 +84,12 @@ impl TrainerError {
             Self::NotPortable => "no-avx2",
             Self::AttentionPath { .. } => "no-such-attention-path",
             Self::NoWeights => "no-weights",
-            Self::NotFinite { .. } => "loss-not-finite",
+            Self::Diverged { .. } => "training-diverged",
+            Self::NotFinite { .. } => "weights-not-finite",
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
-            Self::StateDict(_) | Self::Weights(_) => "bad-weights",
+            Self::StateDict(_) | Self::State(_) | Self::Weights(_) => "bad-weights",
             Self::Eval(_) => "scoring-failed",
             Self::Convert(_) => "convert-failed",
             Self::Export(_) => "export-failed",
@@ -90,7 +100,10 @@ impl TrainerError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotPortable => "use numerics=fast: the bits then hold on this kind of CPU only",
-            Self::NotFinite { .. } => "a lower lr0 or a larger batch is what mends it most often",
+            Self::Diverged { .. } => {
+                "a lower lr0, a larger batch or more warmup_epochs mends it most often; \
+                 docs/stability.md says how to find the cause"
+            }
             Self::Data(error) => error.hint()?,
             _ => return None,
         };

@@ -5,27 +5,27 @@ use tch::{Tensor, no_grad};
 /// Keeps the division by the norm finite.
 const EPS: f64 = 1e-6;
 
-/// Scales `gradients` down, in place, so that their joint L2 norm is at most `max_norm`; returns
-/// the norm before. Where that is not finite the gradients stay as they are: whether such a step
-/// is taken is the caller's decision.
+/// The joint L2 norm of `gradients`, a scalar on their device.
 ///
-/// The norm is that of the tensors' own norms in the given order, so the order is part of the
-/// result's bits.
-pub fn clip_norm(gradients: &mut [Tensor], max_norm: f64) -> f32 {
+/// It is that of the tensors' own norms in the given order, so the order is part of the result's
+/// bits.
+pub fn joint_norm(gradients: &[Tensor]) -> Tensor {
     no_grad(|| {
         let norms: Vec<_> = gradients.iter().map(Tensor::norm).collect();
-        if norms.is_empty() {
-            return 0.;
+        match norms.is_empty() {
+            true => Tensor::from(0f32),
+            false => Tensor::stack(&norms, 0).norm(),
         }
-        let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
-        let share = max_norm / (norm + EPS);
-        if norm.is_finite() && share < 1. {
-            for gradient in gradients {
-                let _ = gradient.g_mul_scalar_(share);
-            }
-        }
-        norm as f32
     })
+}
+
+/// Scales `gradients`, whose joint norm is `norm`, down in place to one of at most `max_norm`.
+/// Where the norm is not finite they stay as they are.
+pub fn clip(gradients: &mut [Tensor], norm: f32, max_norm: f64) {
+    let share = max_norm / (f64::from(norm) + EPS);
+    if norm.is_finite() && share < 1. {
+        no_grad(|| gradients.iter_mut().for_each(|gradient| drop(gradient.g_mul_scalar_(share))));
+    }
 }
 
 #[cfg(test)]
@@ -34,7 +34,8 @@ mod tests {
 
     fn clipped(values: [f32; 3], max_norm: f64) -> (f32, Vec<f32>) {
         let mut gradients = [Tensor::from_slice(&values[..2]), Tensor::from_slice(&values[2..])];
-        let norm = clip_norm(&mut gradients, max_norm);
+        let norm = joint_norm(&gradients).double_value(&[]) as f32;
+        clip(&mut gradients, norm, max_norm);
         (norm, Vec::try_from(Tensor::cat(&gradients, 0)).unwrap())
     }
 
@@ -60,6 +61,6 @@ mod tests {
 
     #[test]
     fn nothing_has_no_norm() {
-        assert_eq!(clip_norm(&mut [], 1.), 0.);
+        assert_eq!(joint_norm(&[]).double_value(&[]), 0.);
     }
 }

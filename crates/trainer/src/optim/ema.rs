@@ -54,6 +54,20 @@ impl Ema {
         });
     }
 
+    /// Takes from the living tensors those averages that are not finite throughout; returns their
+    /// names. An average would otherwise never be finite again.
+    pub fn mend(&mut self) -> Vec<String> {
+        let floats = |t: &&mut Tracked| t.mean.is_floating_point();
+        let mut mended = Vec::new();
+        for Tracked { name, live, mean } in self.tracked.iter_mut().filter(floats) {
+            if mean.isfinite().all().int64_value(&[]) == 0 {
+                no_grad(|| mean.copy_(live));
+                mended.push(name.clone());
+            }
+        }
+        mended
+    }
+
     pub fn updates(&self) -> i64 {
         self.updates.int64_value(&[0])
     }
@@ -134,6 +148,16 @@ mod tests {
             assert!((mean - expected).abs() < 1e-6, "{update}: {mean} {expected}");
         }
         assert_eq!(ema.tensors()[1].1.int64_value(&[0]), 5);
+    }
+
+    #[test]
+    fn an_average_that_is_not_finite_is_taken_from_the_weights() {
+        let live = live();
+        let mut ema = Ema::new(&live, 0.9, 2.);
+        assert_eq!(ema.mend(), Vec::<String>::new());
+        let _ = ema.tensors()[0].1.get(1).fill_(f64::NAN);
+        assert_eq!(ema.mend(), ["weight"]);
+        assert_eq!(bits(&ema.tensors()), bits(&live));
     }
 
     #[test]

@@ -78,10 +78,18 @@ impl Optimizer {
         }
     }
 
-    /// Scales all gradients down to a joint L2 norm of `max_norm`; returns the norm before.
-    pub fn clip_gradients(&mut self, max_norm: f64) -> f32 {
-        let mut gradients: Vec<_> = self.parameters.iter().filter_map(gradient).collect();
-        clip::clip_norm(&mut gradients, max_norm)
+    /// The joint L2 norm of all gradients, a scalar on their device.
+    pub fn gradient_norm(&self) -> Tensor {
+        clip::joint_norm(&self.gradients())
+    }
+
+    /// Scales all gradients, whose joint norm is `norm`, down to one of `max_norm`.
+    pub fn clip_gradients(&mut self, norm: f32, max_norm: f64) {
+        clip::clip(&mut self.gradients(), norm, max_norm);
+    }
+
+    fn gradients(&self) -> Vec<Tensor> {
+        self.parameters.iter().filter_map(gradient).collect()
     }
 
     /// Everything that the next step depends on beside parameters and gradients. The tensors

@@ -3,9 +3,13 @@
 use ybox_spec::chain::Step;
 use ybox_spec::events::{Losses, Progress};
 
+use super::care::Place;
+use super::guard::Decision;
 use super::outputs::Outputs;
-use super::session::{Pending, Session};
+use super::pending::Items;
+use super::session::Session;
 use crate::data::Batch;
+use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::Job;
 use crate::model::Mode;
@@ -15,7 +19,7 @@ use crate::{numerics, tensors};
 
 /// What an epoch came to.
 pub struct Trained {
-    /// Means over the batches.
+    /// Means over the batches; 0 where none was finite.
     pub losses: Losses,
     /// Objects in the last batch.
     pub instances: u64,
@@ -32,6 +36,8 @@ struct Sums {
     /// Objects and size of pictures of the last one.
     instances: u64,
     imgsz: u32,
+    /// Batches whose losses are summed: those that were read and are finite.
+    measured: u64,
     losses: [f64; 3],
 }
 
@@ -46,21 +52,23 @@ impl Session {
         let batches = self.loader.batches() as u64;
         let phase = Phase::start("train", (epoch + 1, self.epochs), batches);
         let mut sums = Sums::default();
-        let mut rates = self.schedule.at(epoch, 0);
+        let mut rates = self.rates(epoch, 0);
         for batch in self.loader.epoch(epoch)? {
             if job.stop.requested() {
                 return Ok(None);
             }
             let batch = batch?;
             outputs.draw_batch(&batch)?;
-            rates = self.schedule.at(epoch, sums.batches);
-            let items = self.accumulate(&batch, epoch, outputs)?;
+            rates = self.rates(epoch, sums.batches);
+            self.accumulate(&batch);
+            sums.add(&batch);
             if self.pending.batches >= rates.accumulate {
-                self.step(&rates, outputs)?;
+                let at = Place { epoch, step: outputs.steps() };
+                sums.measure(self.step(&rates, at, &mut job.emit, outputs)?);
             }
-            sums.add(&batch, items);
             job.emit.progress(&phase, sums.batches, || sums.progress(&phase));
         }
+        sums.measure(self.pending.read());
         Ok(Some(Trained {
             losses: sums.means(),
             instances: sums.instances,
@@ -69,57 +77,85 @@ impl Session {
         }))
     }
 
-    /// Adds the gradients of `batch`; returns its loss components.
-    fn accumulate(
-        &mut self,
-        batch: &Batch,
-        epoch: u32,
-        outputs: &Outputs,
-    ) -> Result<[f32; 3], TrainerError> {
-        let device = numerics::device();
-        let objects = batch.targets.iter().map(|t| (t.image, t.class, t.bbox));
-        let raw = self.model.forward(&tensors::images(batch, device), Mode::Train);
-        let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
-        let total = loss.total.double_value(&[]) as f32;
-        if !total.is_finite() {
-            return Err(TrainerError::NotFinite { epoch: epoch + 1, step: outputs.steps() + 1 });
-        }
-        loss.total.backward();
-        self.pending.batches += 1;
-        self.pending.loss += total;
-        Ok(std::array::from_fn(|i| loss.items.double_value(&[i as i64]) as f32))
+    fn rates(&self, epoch: u32, batch: u64) -> Rates {
+        let rates = self.schedule.at(epoch, batch);
+        let share = self.guard.lr_share();
+        Rates { lr: rates.lr.map(|lr| lr * share), ..rates }
     }
 
-    /// Moves the weights by the gradients that have been added up.
-    fn step(&mut self, rates: &Rates, outputs: &mut Outputs) -> Result<(), TrainerError> {
-        let norm = self.optimizer.clip_gradients(self.max_grad_norm);
-        self.optimizer.step(rates);
-        self.optimizer.zero_grad();
-        self.ema.update();
-        let Pending { loss, .. } = std::mem::take(&mut self.pending);
-        outputs.append_step(Step::new(loss, norm))
+    /// Adds the gradients of `batch`.
+    fn accumulate(&mut self, batch: &Batch) {
+        #[cfg(test)]
+        let batch = &self.faults.batch(batch);
+        let device = numerics::device();
+        let objects = batch.targets.iter().map(|t| (t.image, t.class, t.bbox));
+        let images = tensors::images(batch, device);
+        #[cfg(test)]
+        let images = self.faults.images(images);
+        let raw = self.model.forward(&images, Mode::Train);
+        let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
+        #[cfg(test)]
+        let loss = self.faults.loss(loss);
+        loss.total.backward();
+        self.pending.add(&loss, batch.indices.len());
+    }
+
+    /// Moves the weights by the gradients that have been added up, unless they are unhealthy;
+    /// returns loss components that were not read before.
+    fn step(
+        &mut self,
+        rates: &Rates,
+        at: Place,
+        emit: &mut Emitter,
+        outputs: &mut Outputs,
+    ) -> Result<Vec<Items>, TrainerError> {
+        #[cfg(test)]
+        self.faults.gradients(&self.optimizer);
+        let (measured, items) = self.pending.finish(self.optimizer.gradient_norm());
+        match self.guard.judge(measured) {
+            Decision::Refuse(cause, action) => self.refuse((cause, action), measured, at, emit)?,
+            Decision::Take => {
+                self.optimizer.clip_gradients(measured.norm, self.max_grad_norm);
+                self.optimizer.step(rates);
+                self.optimizer.zero_grad();
+                self.ema.update();
+                outputs.append_step(Step::new(measured.loss, measured.norm))?;
+                #[cfg(test)]
+                self.faults.state(&self.optimizer, &self.ema);
+                self.keep_healthy(Place { step: outputs.steps(), ..at }, emit)?;
+            }
+        }
+        Ok(items)
     }
 }
 
 impl Sums {
-    fn add(&mut self, batch: &Batch, items: [f32; 3]) {
+    fn add(&mut self, batch: &Batch) {
         self.batches += 1;
         self.images += batch.indices.len() as u64;
         self.instances = batch.targets.len() as u64;
         self.imgsz = batch.size;
-        self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
+    }
+
+    fn measure(&mut self, batches: Vec<Items>) {
+        let finite = |items: &Items| items.iter().all(|item| item.is_finite());
+        for items in batches.into_iter().filter(finite) {
+            self.measured += 1;
+            self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
+        }
     }
 
     fn progress(&self, phase: &Phase) -> Progress {
         Progress {
-            losses: Some(self.means()),
+            losses: (self.measured > 0).then(|| self.means()),
             instances: self.instances,
             ..phase.progress(self.batches, self.images, self.imgsz)
         }
     }
 
     fn means(&self) -> Losses {
-        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / self.batches as f64);
+        let batches = self.measured.max(1) as f64;
+        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / batches);
         Losses { box_loss, cls_loss, dfl_loss }
     }
 }

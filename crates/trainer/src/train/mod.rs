@@ -1,21 +1,32 @@
 //! The task `train`: the spine of the loop, epoch by epoch. One epoch of steps is `epoch`'s, what
 //! is carried from step to step is `session`'s, what is written after an epoch is `outputs`'s.
 
+mod care;
 mod epoch;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod faults;
+mod guard;
 mod outputs;
+mod pending;
 mod session;
 mod settings;
+mod snapshot;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ybox_spec::config::{Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
+use crate::data::Split;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
 use crate::memory::resident_bytes;
 use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
+use care::Place;
 use epoch::Trained;
 use outputs::Outputs;
 use session::Session;
@@ -24,14 +35,23 @@ use settings::Augmentations;
 pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError> {
     let train = scan_for_training(job, "train", config)?;
     let val = scan_for_training(job, "val", config)?;
-    let mut session = Session::new(config, job, train.clone())?;
+    let session = Session::new(config, job, train.clone())?;
+    run_session(config, job, session, [&train, &val])
+}
+
+fn run_session(
+    config: &TrainConfig,
+    job: &mut Job,
+    mut session: Session,
+    [train, val]: [&Arc<Split>; 2],
+) -> Result<Outcome, TrainerError> {
     let side = i64::from(config.imgsz);
     if session.model.checkpointing_at(side, side) != job.checkpointing {
         let reason = "pictures this small need no saving, and recomputing would change bits";
         job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
     }
     let mut outputs = Outputs::create(config, &job.out, job.plots)?;
-    outputs.draw_labels(&train)?;
+    outputs.draw_labels(train)?;
     job.emit.say(Event::Start {
         task: Task::Train,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -39,7 +59,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
         parameters: session.model.parameter_count() as u64,
         images: Images { train: train.len() as u64, val: val.len() as u64, source: 0 },
     });
-    let augmentations = Augmentations::of(config, &train);
+    let augmentations = Augmentations::of(config, train);
     job.emit.say(Event::Settings {
         values: settings::in_force(
             config,
@@ -55,13 +75,17 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
         let started = Instant::now();
         job.emit.say(augmentations.event(epoch));
         let Some(trained) = session.train_epoch(epoch, job, &mut outputs)? else {
+            let at = Place { epoch, step: outputs.steps() };
+            session.heal(at, &mut job.emit)?;
             outputs.save_last(session.averaged()?, epoch)?;
-            outputs.draw_findings(&val)?;
+            outputs.draw_findings(val)?;
             return Ok(Outcome::Interrupted { epoch });
         };
+        let at = Place { epoch, step: outputs.steps() };
+        session.heal(at, &mut job.emit)?;
         let averaged = session.averaged()?;
         let verdict = Validation {
-            split: &val,
+            split: val,
             names: &config.names,
             nms: &config.nms,
             loss: &session.loss,
@@ -83,7 +107,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
             break;
         }
     }
-    outputs.draw_findings(&val)?;
+    outputs.draw_findings(val)?;
     Ok(Outcome::Finished)
 }
 

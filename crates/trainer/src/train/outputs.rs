@@ -10,6 +10,7 @@ use ybox_spec::events::Epoch;
 use ybox_spec::pictures;
 use ybox_spec::weights::WeightsInfo;
 
+use super::snapshot::first_not_finite;
 use crate::data::{Batch, Split};
 use crate::error::TrainerError;
 use crate::eval::Evaluator;
@@ -135,6 +136,10 @@ impl Outputs {
 
     fn save(&self, path: &Path, model: &Yolo12, epoch: u32) -> Result<(), TrainerError> {
         let info = WeightsInfo { epoch, ..self.info.clone() };
-        Ok(weights::write(path, &model.state_dict(), &info)?)
+        let state = model.state_dict();
+        if let Some(tensor) = first_not_finite(&state) {
+            return Err(TrainerError::NotFinite { tensor });
+        }
+        Ok(weights::write(path, &state, &info)?)
     }
 }

@@ -1,10 +1,13 @@
 //! What a training carries from step to step: the model, its moving average, the optimizer, the
-//! schedule, the place in an accumulation.
+//! schedule, the place in an accumulation. Keeping it healthy is `care`'s.
 
 use std::sync::Arc;
 
-use ybox_spec::config::TrainConfig;
+use ybox_spec::config::{AttentionPath, Checkpointing, Freeze, TrainConfig};
 
+use super::guard::Guard;
+use super::pending::Pending;
+use super::snapshot::{Snapshot, Statistics};
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
 use crate::job::Job;
@@ -24,16 +27,27 @@ pub struct Session {
     pub(super) ema: Ema,
     pub(super) max_grad_norm: f64,
     pub(super) epochs: u32,
-    /// Batches whose gradients wait for a step, and the sum of their losses.
+    /// Batches whose gradients wait for a step.
     pub(super) pending: Pending,
+    pub(super) guard: Guard,
+    pub(super) statistics: Statistics,
+    /// The last healthy state.
+    pub(super) snapshot: Snapshot,
+    pub(super) attention: AttentionPath,
+    #[cfg(test)]
+    pub(super) faults: super::faults::Faults,
     /// The model that the moving average is copied into to be measured and saved.
     average: Yolo12,
+    decay: Decay,
+    checkpointing: Checkpointing,
+    freeze: Freeze,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Pending {
-    pub batches: u32,
-    pub loss: f32,
+/// Of the moving average.
+#[derive(Debug, Clone, Copy)]
+struct Decay {
+    last: f64,
+    tau: f64,
 }
 
 impl Session {
@@ -58,9 +72,19 @@ impl Session {
             cls_loss: config.cls_gain,
             dfl_loss: config.dfl_gain,
         };
+        let full = extent.images.min(config.batch.into());
+        let decay = Decay { last: config.ema_decay, tau: config.ema_tau };
+        let optimizer = Optimizer::new(schedule.effective().algorithm, parameters(&model));
+        let ema = Ema::new(&model.state_dict(), decay.last, decay.tau);
         Ok(Self {
-            optimizer: Optimizer::new(schedule.effective().algorithm, parameters(&model)),
-            ema: Ema::new(&model.state_dict(), config.ema_decay, config.ema_tau),
+            snapshot: Snapshot::of(&model, &ema, &optimizer),
+            statistics: Statistics::of(&model),
+            guard: Guard::new(full * u64::from(schedule.effective().accumulate)),
+            optimizer,
+            ema,
+            attention: config.compute.attention,
+            #[cfg(test)]
+            faults: Default::default(),
             loss: DetectionLoss::new(classes, gains, Assigner::default())
                 .with_class_weights(class::weights(&counts, config.cls_pw)),
             max_grad_norm: config.max_grad_norm,
@@ -70,6 +94,9 @@ impl Session {
             loader,
             model,
             average,
+            decay,
+            checkpointing: job.checkpointing,
+            freeze: config.freeze.clone(),
         })
     }
 
@@ -77,6 +104,23 @@ impl Session {
     pub fn averaged(&self) -> Result<&Yolo12, TrainerError> {
         self.average.load_state_dict(&self.ema.tensors())?;
         Ok(&self.average)
+    }
+
+    /// Builds the model, and what follows its tensors, again with another attention path.
+    pub(super) fn change_attention(&mut self, path: AttentionPath) -> Result<(), TrainerError> {
+        let new_model = || Yolo12::new(*self.model.spec(), path, numerics::device());
+        let (model, average) = (new_model()?, new_model()?);
+        let model = model.with_checkpointing(self.checkpointing);
+        model.load_state_dict(&self.model.state_dict())?;
+        model.freeze(&self.freeze);
+        let mut optimizer = Optimizer::new(self.schedule.effective().algorithm, parameters(&model));
+        optimizer.load_state(&self.optimizer.state())?;
+        let mut ema = Ema::new(&model.state_dict(), self.decay.last, self.decay.tau);
+        ema.load_state(&self.ema.state())?;
+        self.statistics = Statistics::of(&model);
+        (self.model, self.average, self.optimizer, self.ema) = (model, average, optimizer, ema);
+        self.attention = path;
+        Ok(())
     }
 }
 

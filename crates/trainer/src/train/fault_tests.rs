@@ -1,0 +1,255 @@
+//! Trainings that something goes wrong in, from the first batch to the files they leave.
+
+// clippy.toml allows it in #[test] functions; here it is also in what they share.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use ybox_spec::Digest;
+use ybox_spec::config::{AttentionPath, Checkpointing, Compute, TrainConfig};
+use ybox_spec::events::{Event, Metrics, read_log};
+use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
+use ybox_spec::intervention::{Cause, Intervention};
+use ybox_spec::manifest::{Entry, Manifest};
+
+use super::faults::Fault::{
+    AverageNan, GradientNan, ImageInfinite, LossNan, ManyObjects, NoObjects, WeightNan,
+};
+use super::faults::{Fault, Faults};
+use super::run_session;
+use super::session::Session;
+use super::snapshot::first_not_finite;
+use crate::data::Picture;
+use crate::emit::Emitter;
+use crate::error::TrainerError;
+use crate::job::{Job, Outcome};
+use crate::scan::scan_for_training;
+use crate::{draw, stop, weights};
+
+const PICTURES: u32 = 12;
+const SIDE: u32 = 64;
+
+/// A training of three steps an epoch.
+fn config(epochs: u32) -> TrainConfig {
+    TrainConfig {
+        names: vec!["disc".into(), "bar".into(), "block".into()],
+        epochs,
+        batch: 4,
+        nbs: 4,
+        imgsz: SIDE,
+        ema_tau: 20.0,
+        compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
+        ..TrainConfig::default()
+    }
+}
+
+/// A training and what it left.
+struct Trained {
+    dir: TempDir,
+    ended: Result<Outcome, TrainerError>,
+    interventions: Vec<Intervention>,
+    notes: usize,
+    metrics: Option<Metrics>,
+}
+
+impl Trained {
+    fn acts(&self) -> Vec<(Cause, Action)> {
+        self.interventions.iter().map(|i| (i.cause, i.action)).collect()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        self.interventions.iter().map(|i| i.action).collect()
+    }
+
+    #[track_caller]
+    fn is_healthy(&self) {
+        assert_eq!(*self.ended.as_ref().unwrap(), Outcome::Finished);
+        for name in ["best", "last"] {
+            let path = self.dir.path().join(format!("out/weights/{name}.safetensors"));
+            assert_eq!(first_not_finite(&weights::read(&path).unwrap().state), None);
+        }
+        let results = fs::read_to_string(self.dir.path().join("out/results.csv")).unwrap();
+        let numbers = results.lines().skip(1).flat_map(|row| row.split(','));
+        assert!(numbers.map(|n| n.trim().parse::<f64>().unwrap()).all(f64::is_finite));
+    }
+}
+
+/// One rectangle a picture, of a class with a colour of its own.
+fn drawn(root: &Path, class_offset: u32) -> Manifest {
+    let mut entries = Vec::new();
+    let mut add = |path: String| {
+        let bytes = fs::read(root.join(&path)).unwrap();
+        let (size, sha256) = (bytes.len() as u64, Digest::of(&bytes));
+        for split in ["train", "val"] {
+            let path = path.clone();
+            entries.push(Entry { split: split.into(), path, size, sha256 });
+        }
+    };
+    for folder in ["images", "labels"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for i in 0..PICTURES {
+        let class = i % 3;
+        let (left, top, side) = (4 + 5 * i % 24, 4 + 7 * i % 24, 24 + 3 * (i % 4));
+        let mut picture = Picture::filled(SIDE, SIDE, [40; 3]);
+        let rgb = [0, 1, 2].map(|channel| if channel == class { 230 } else { 20 });
+        for place in 0..side * side {
+            picture.set_pixel(left + place % side, top + place / side, rgb);
+        }
+        draw::save(&picture, &root.join(format!("images/{i}.png"))).unwrap();
+        let share = |pixels: f64| pixels / f64::from(SIDE);
+        let centre = |start: u32| share(f64::from(start) + f64::from(side) / 2.0);
+        let (x, y, size) = (centre(left), centre(top), share(side.into()));
+        let label = format!("{} {x} {y} {size} {size}\n", class + class_offset);
+        fs::write(root.join(format!("labels/{i}.txt")), label).unwrap();
+        add(format!("images/{i}.png"));
+        add(format!("labels/{i}.txt"));
+    }
+    Manifest::new(entries).unwrap()
+}
+
+fn train(config: &TrainConfig, faults: impl IntoIterator<Item = (u64, Fault)>) -> Trained {
+    train_labelled(config, faults, 0)
+}
+
+fn train_labelled(
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+    class_offset: u32,
+) -> Trained {
+    // One, so that a busy machine does not make the threads wait for each other.
+    tch::set_num_threads(1);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    fs::create_dir_all(&out).unwrap();
+    let mut job = Job {
+        manifest: drawn(dir.path(), class_offset),
+        data: dir.path().to_owned(),
+        emit: Emitter::create(&out.join("events.jsonl")).unwrap(),
+        out: out.clone(),
+        weights: None,
+        workers: 1,
+        plots: false,
+        checkpointing: Checkpointing::None,
+        stop: stop::Stop::default(),
+    };
+    let [training, val] =
+        ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
+    let mut session = Session::new(config, &job, training.clone()).unwrap();
+    session.faults = Faults::new(faults);
+    let ended = run_session(config, &mut job, session, [&training, &val]);
+    let (lines, _) = read_log(&fs::read_to_string(out.join("events.jsonl")).unwrap()).unwrap();
+    let mut trained = Trained { dir, ended, interventions: Vec::new(), notes: 0, metrics: None };
+    for line in lines {
+        match line.event {
+            Event::Intervention(intervention) => trained.interventions.push(intervention),
+            Event::Note { .. } => trained.notes += 1,
+            Event::Metrics(metrics) => trained.metrics = Some(metrics),
+            _ => {}
+        }
+    }
+    trained
+}
+
+#[test]
+fn a_step_that_is_not_finite_is_left_out() {
+    for (fault, cause) in [
+        (LossNan, Cause::LossNotFinite),
+        (GradientNan, Cause::GradientNotFinite),
+        (ImageInfinite, Cause::LossNotFinite),
+    ] {
+        let trained = train(&config(2), [(2, fault)]);
+        assert_eq!(trained.acts(), [(cause, Skip)], "{fault:?}");
+        let Intervention { epoch, step, .. } = trained.interventions[0];
+        assert_eq!((epoch, step), (1, 2));
+        trained.is_healthy();
+        let steps = fs::read_to_string(trained.dir.path().join("out/steps.chain")).unwrap();
+        assert_eq!(steps.lines().count(), 5, "of six");
+    }
+}
+
+#[test]
+fn a_step_left_out_leaves_nothing_behind() {
+    let weights = |faults: &[(u64, Fault)]| {
+        let trained = train(&config(1), faults.iter().copied());
+        fs::read(trained.dir.path().join("out/weights/last.safetensors")).unwrap()
+    };
+    // The last step of the training: what differs between the faults is lost with it.
+    assert!(weights(&[(2, ImageInfinite)]) == weights(&[(2, LossNan)]));
+    assert!(weights(&[(2, LossNan)]) != weights(&[]));
+}
+
+#[test]
+fn an_average_that_is_not_finite_is_mended() {
+    let trained = train(&config(2), [(1, AverageNan)]);
+    assert_eq!(trained.acts(), [(Cause::AverageNotFinite, MendAverage)]);
+    trained.is_healthy();
+}
+
+#[test]
+fn weights_that_are_not_finite_are_gone_back_from() {
+    let trained = train(&config(2), [(2, WeightNan)]);
+    assert_eq!(trained.acts(), [(Cause::WeightsNotFinite, RollBack)]);
+    trained.is_healthy();
+}
+
+#[test]
+fn batches_with_no_objects_or_thousands_are_batches() {
+    for fault in [NoObjects, ManyObjects] {
+        let trained = train(&config(1), [(1, fault)]);
+        assert_eq!(trained.acts(), [], "{fault:?}");
+        trained.is_healthy();
+    }
+}
+
+#[test]
+fn labels_that_are_all_wrong_are_noted_and_train_as_background() {
+    let trained = train_labelled(&config(1), [], 7);
+    assert!(trained.notes >= 2 * PICTURES as usize, "{}", trained.notes);
+    assert_eq!(trained.acts(), []);
+    trained.is_healthy();
+}
+
+#[test]
+fn trouble_without_end_climbs_the_ladder_and_stops() {
+    let trained = train(&config(20), (4..60).map(|batch| (batch, LossNan)));
+    assert_eq!(
+        trained.actions(),
+        [Skip, Skip, RollBack, Skip, Skip, SafeAttention, Skip, Skip, Stop]
+    );
+    let error = trained.ended.unwrap_err();
+    assert!(matches!(error, TrainerError::Diverged { epoch: 5, step: 4, .. }), "{error}");
+    assert_eq!(first_not_finite(&trained_weights(trained.dir.path())), None);
+}
+
+fn trained_weights(dir: &Path) -> Vec<(String, tch::Tensor)> {
+    weights::read(&dir.join("out/weights/last.safetensors")).unwrap().state
+}
+
+#[test]
+fn training_goes_on_after_the_safe_path_was_taken() {
+    let trained = train(&config(4), (2..8).map(|batch| (batch, GradientNan)));
+    assert_eq!(trained.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
+    trained.is_healthy();
+}
+
+#[test]
+#[ignore = "trains for a minute: cargo test -p ytrain --lib fault_tests -- --ignored"]
+fn a_fault_costs_no_accuracy() {
+    let still = TrainConfig { mosaic: 0.0, scale: 0.1, fliplr: 0.0, ..config(60) };
+    let map50 = |faults: &[(u64, Fault)]| {
+        let trained = train(&still, faults.iter().copied());
+        trained.is_healthy();
+        trained.metrics.unwrap().map50
+    };
+    let clean = map50(&[]);
+    eprintln!("clean: {clean}");
+    assert!(clean > 0.5, "{clean}");
+    for fault in [LossNan, ImageInfinite, AverageNan] {
+        let faulty = map50(&[(30, fault)]);
+        eprintln!("{fault:?}: {faulty}");
+        assert!((faulty - clean).abs() < 0.1, "{fault:?}: {faulty} against {clean}");
+    }
+}
