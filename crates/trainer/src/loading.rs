@@ -8,6 +8,9 @@ use crate::job::Job;
 use crate::model::{ModelSpec, Yolo12};
 use crate::{numerics, weights};
 
+/// Tensors by name.
+type State = Vec<(String, Tensor)>;
+
 /// The model `name` with the weights of the job, in the graph of those weights.
 pub fn load_model(
     job: &Job,
@@ -29,7 +32,7 @@ pub fn starting_point(
     name: &str,
     classes: usize,
     compat: Compat,
-) -> Result<(ModelSpec, Option<Vec<(String, Tensor)>>), TrainerError> {
+) -> Result<(ModelSpec, Option<State>), TrainerError> {
     let published = ModelSpec::parse(name, classes as i64)?;
     let state = job.weights.as_deref().map(weights::read).transpose()?.map(|w| w.state);
     let spec = match (compat, &state) {

@@ -57,7 +57,8 @@ pub fn run(args: &Args) -> Outcome {
     let step_ms = process::median_ms(1, args.steps, || {
         let raw = model.forward(&images(&batch), Mode::Train);
         loss.compute(&raw, &targets(&batch)).total.backward();
-        optimizer.clip_gradients(config.max_grad_norm);
+        let norm = optimizer.gradient_norm().double_value(&[]) as f32;
+        optimizer.clip_gradients(norm, config.max_grad_norm);
         optimizer.step(&rates);
         optimizer.zero_grad();
         first_peak.get_or_insert_with(|| process::resident_and_peak()[1] - before);
