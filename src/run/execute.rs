@@ -196,6 +196,9 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     if order.config.task() == Task::Train {
         let policy = order.launch.checkpointing.name();
         arguments.extend(["--checkpointing".to_owned(), policy.to_owned()]);
+        if let Some(memory) = &order.launch.memory {
+            arguments.extend(["--memory".to_owned(), memory.clone()]);
+        }
     }
     if let Some(weights) = &order.weights {
         mounts.push(mount(weights, WEIGHTS, false));

@@ -2,6 +2,9 @@
 //! apart they are printed, and 80 characters in all, as the narrowest terminals have.
 
 use ybox_spec::events::{Epoch, Event, Losses, Metrics, Progress};
+use ybox_spec::memory::{MemoryPlan, MemorySize, PlannedPolicy};
+
+use super::table;
 
 /// Width of the columns left of the numbers of a validation, to stand under those of training.
 const NAME: usize = 20;
@@ -10,6 +13,27 @@ pub fn epoch_header() -> String {
     let columns =
         ["Epoch", "Memory", "box_loss", "cls_loss", "dfl_loss", "Instances", "Size", "images/s"];
     columns.map(|column| format!("{column:>10}")).concat()
+}
+
+/// What each checkpointing policy would need, and which is taken.
+pub fn memory_plan(plan: &MemoryPlan) -> String {
+    let row = |planned: &PlannedPolicy| {
+        let fits = match planned.peak <= plan.available {
+            _ if planned.policy == plan.chosen => "taken",
+            true => "fits",
+            false => "too much",
+        };
+        let [peak, each] = [planned.peak, planned.per_picture].map(|b| MemorySize(b).to_string());
+        vec![planned.policy.name().to_owned(), peak, each, fits.to_owned()]
+    };
+    let rows: Vec<_> = plan.policies.iter().map(row).collect();
+    let header = ["checkpointing", "predicted", "per picture", ""];
+    let available = MemorySize(plan.available);
+    format!(
+        "memory for batch={}, of {available} that may be used:\n{}",
+        plan.batch,
+        table(&header, &rows, &header[1..3])
+    )
 }
 
 /// The row of an epoch that is trained.
@@ -120,7 +144,25 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ybox_spec::config::Checkpointing;
     use ybox_spec::events::ClassMetrics;
+
+    #[test]
+    fn a_memory_plan_says_what_is_taken() {
+        let planned = |policy, mib: u64| PlannedPolicy {
+            policy,
+            peak: mib << 20,
+            per_picture: (mib << 20) / 16,
+        };
+        let policies = vec![
+            planned(Checkpointing::None, 3435),
+            planned(Checkpointing::Attention, 2890),
+            planned(Checkpointing::Layer, 1441),
+            planned(Checkpointing::LayerHead, 1365),
+        ];
+        let plan = MemoryPlan::new(16, 2 << 30, policies);
+        insta::assert_snapshot!(memory_plan(&plan));
+    }
 
     #[test]
     fn epochs_and_validations_line_up() {

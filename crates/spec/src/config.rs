@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::augmentation::{self, AugmentSchedule};
+use crate::memory::MemorySize;
 use crate::overrides::{ConfigError, Schema};
 use crate::{Digest, canonical};
 
@@ -482,6 +483,48 @@ impl FromStr for Checkpointing {
     }
 }
 
+/// What `checkpointing=` takes: a policy, or `auto` for the fastest one that fits into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AutoCheckpointing {
+    Auto,
+    Is(Checkpointing),
+}
+
+impl AutoCheckpointing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Is(policy) => policy.name(),
+        }
+    }
+}
+
+impl FromStr for AutoCheckpointing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Is).map_err(|reason| format!("{reason}, auto")),
+        }
+    }
+}
+
+impl TryFrom<String> for AutoCheckpointing {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<AutoCheckpointing> for String {
+    fn from(checkpointing: AutoCheckpointing) -> Self {
+        checkpointing.name().into()
+    }
+}
+
 /// Settings of a run that can't change its result: they are recorded, never hashed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -497,7 +540,10 @@ pub struct Launch {
     /// Loader threads.
     pub workers: u32,
     /// Memory for time in training.
-    pub checkpointing: Checkpointing,
+    pub checkpointing: AutoCheckpointing,
+    /// The most memory that `checkpointing=auto` plans with, like `12GiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,
     /// Folder of run folders; by default `runs/<task>`.
@@ -518,7 +564,8 @@ impl Default for Launch {
             source: None,
             cfg: None,
             workers: 2,
-            checkpointing: Checkpointing::None,
+            checkpointing: AutoCheckpointing::Is(Checkpointing::None),
+            memory: None,
             device: "auto".into(),
             project: None,
             name: None,
@@ -636,6 +683,10 @@ impl Schema for ExportConfig {
 
 impl Schema for Launch {
     fn check(&self) -> Result<(), ConfigError> {
+        if let Some(memory) = &self.memory {
+            let size = memory.parse::<MemorySize>();
+            size.map_err(|reason| ConfigError::Value { key: "memory".into(), reason })?;
+        }
         within("workers", f64::from(self.workers), 1.0, 512.0)
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::Digest;
 use crate::config::Task;
 use crate::intervention::Intervention;
+use crate::memory::MemoryPlan;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         line: Option<u64>,
     },
+    /// What `checkpointing=auto` found.
+    MemoryPlan(MemoryPlan),
     /// The trainer acted to keep the training healthy.
     Intervention(Intervention),
     /// How far a phase has come. Not logged.

@@ -13,6 +13,7 @@ pub mod events;
 pub mod files;
 pub mod intervention;
 pub mod manifest;
+pub mod memory;
 pub mod overrides;
 pub mod pictures;
 pub mod record;

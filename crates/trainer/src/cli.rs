@@ -2,13 +2,14 @@
 //! lie. What to do is in the config; how it went is said in events on standard output.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ybox_spec::config::{Checkpointing, Config, Task};
+use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config, Task};
 use ybox_spec::events::Event;
+use ybox_spec::memory::MemorySize;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
@@ -30,6 +31,9 @@ enum Command {
     Export(TaskArgs),
     /// Convert weights from PyTorch's form to safetensors, or back
     Convert(convert::Args),
+    /// Print the bytes that a training takes; checkpointing=auto asks in a process of its own
+    #[command(hide = true)]
+    Measure(MeasureArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,9 +59,20 @@ struct TaskArgs {
     /// Draw no curves and no sample pictures
     #[arg(long)]
     no_plots: bool,
-    /// What runs again in backward to save memory: none, attention, layer or layer+head
+    /// What runs again in backward to save memory: none, attention, layer, layer+head, or auto for
+    /// the first of these that fits
     #[arg(long, value_name = "POLICY", default_value = "none")]
-    checkpointing: Checkpointing,
+    checkpointing: AutoCheckpointing,
+    /// The most memory that auto plans with, like 12GiB
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemorySize>,
+}
+
+#[derive(Debug, clap::Args)]
+struct MeasureArgs {
+    config: PathBuf,
+    policy: Checkpointing,
+    batch: u32,
 }
 
 pub fn main() -> ExitCode {
@@ -67,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => (Task::Predict, args),
         Command::Export(args) => (Task::Export, args),
         Command::Convert(args) => return convert::main(&args),
+        Command::Measure(args) => return measure(&args),
     };
     let started = Instant::now();
     let (config, mut job) = match prepare(task, &args) {
@@ -92,10 +108,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn measure(args: &MeasureArgs) -> ExitCode {
+    let measured = read_config(&args.config).and_then(|config| match config {
+        Config::Train(config) => train::measure(&config, args.policy, args.batch),
+        other => Err(TrainerError::WrongTask { config: other.task().name() }),
+    });
+    match measured {
+        Ok(bytes) => {
+            println!("{bytes}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_config(path: &Path) -> Result<Config, TrainerError> {
+    let text = fs::read_to_string(path).map_err(TrainerError::reading(path))?;
+    serde_yaml::from_str(&text)
+        .map_err(|e| TrainerError::Config { path: path.to_owned(), reason: e.to_string() })
+}
+
 fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
-    let text = fs::read_to_string(&cli.config).map_err(TrainerError::reading(&cli.config))?;
-    let config: Config = serde_yaml::from_str(&text)
-        .map_err(|e| TrainerError::Config { path: cli.config.clone(), reason: e.to_string() })?;
+    let config = read_config(&cli.config)?;
     check_task(task, config.task())?;
     let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
     let manifest = text
@@ -109,6 +146,8 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         workers: cli.workers.max(1),
         plots: !cli.no_plots,
         checkpointing: cli.checkpointing,
+        memory: cli.memory,
+        config: cli.config.clone(),
         emit: Emitter::create(&cli.out.join("events.jsonl"))
             .map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,

@@ -27,6 +27,8 @@ pub enum TrainerError {
     Manifest { path: PathBuf, source: ManifestError },
     #[error("the config is for `{config}`")]
     WrongTask { config: &'static str },
+    #[error("what a step needs under checkpointing={policy} could not be measured: {reason}")]
+    NotMeasured { policy: &'static str, reason: String },
     #[error("portable numerics need a CPU with AVX2, which this one has not")]
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
@@ -81,6 +83,7 @@ impl TrainerError {
             Self::Write { .. } => "write-failed",
             Self::Config { .. } | Self::WrongTask { .. } => "bad-config",
             Self::Manifest { .. } => "bad-manifest",
+            Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",
             Self::AttentionPath { .. } => "no-such-attention-path",
             Self::NoWeights => "no-weights",

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use ybox_spec::config::Checkpointing;
+use ybox_spec::config::AutoCheckpointing;
 use ybox_spec::manifest::Manifest;
+use ybox_spec::memory::MemorySize;
 
 use crate::emit::Emitter;
 use crate::stop::Stop;
@@ -17,7 +18,11 @@ pub struct Job {
     pub workers: usize,
     /// Whether to draw curves and sample pictures.
     pub plots: bool,
-    pub checkpointing: Checkpointing,
+    pub checkpointing: AutoCheckpointing,
+    /// The most that `checkpointing=auto` plans with.
+    pub memory: Option<MemorySize>,
+    /// The file of the config.
+    pub config: PathBuf,
     pub emit: Emitter,
     pub stop: Stop,
 }

@@ -1,12 +1,63 @@
-//! How much memory this process uses.
+//! How much memory this process uses, and how much more there is for it.
 
 use std::fs;
+use std::path::Path;
 
 /// Resident bytes, or 0 where the kernel does not say.
 pub fn resident_bytes() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    // Pages of x86-64 are 4 KiB.
-    pages.map_or(0, |pages| pages * 4096)
+    field("/proc/self/status", "VmRSS:").unwrap_or(0)
+}
+
+/// The most bytes that were ever resident, or 0 where the kernel does not say.
+pub fn peak_bytes() -> u64 {
+    field("/proc/self/status", "VmHWM:").unwrap_or(0)
+}
+
+/// Bytes that this process may still take: what the machine has left, and what its control group
+/// allows.
+pub fn available_bytes() -> u64 {
+    let machine = field("/proc/meminfo", "MemAvailable:").unwrap_or(0);
+    left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
+}
+
+/// What the limit of a control group leaves; nothing where it has none. The files of both versions
+/// of control groups, as a container sees its own.
+fn left_in_group(folder: &Path) -> Option<u64> {
+    let number =
+        |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
+    let left = |limit, used| Some(number(limit)?.saturating_sub(number(used)?));
+    left("memory.max", "memory.current")
+        .or_else(|| left("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+}
+
+/// A line like `VmRSS:   12 kB`, in bytes.
+fn field(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_what_this_process_holds() {
+        assert!(resident_bytes() > 1 << 20);
+        assert!(peak_bytes() >= resident_bytes() / 2);
+        assert!(available_bytes() > 0);
+    }
+
+    #[test]
+    fn the_limit_of_a_group_counts_less_what_it_uses() {
+        let group = tempfile::tempdir().unwrap();
+        assert_eq!(left_in_group(group.path()), None);
+        fs::write(group.path().join("memory.current"), "300\n").unwrap();
+        fs::write(group.path().join("memory.max"), "max\n").unwrap();
+        assert_eq!(left_in_group(group.path()), None);
+        fs::write(group.path().join("memory.max"), "1000\n").unwrap();
+        assert_eq!(left_in_group(group.path()), Some(700));
+        fs::write(group.path().join("memory.current"), "3000\n").unwrap();
+        assert_eq!(left_in_group(group.path()), Some(0));
+    }
 }

@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use ybox_spec::Digest;
-use ybox_spec::config::{AttentionPath, Checkpointing, Compute, TrainConfig};
+use ybox_spec::config::{AttentionPath, AutoCheckpointing, Checkpointing, Compute, TrainConfig};
 use ybox_spec::events::{Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
 use ybox_spec::intervention::{Cause, Intervention};
@@ -132,12 +132,14 @@ fn train_labelled(
         weights: None,
         workers: 1,
         plots: false,
-        checkpointing: Checkpointing::None,
+        checkpointing: AutoCheckpointing::Is(Checkpointing::None),
+        memory: None,
+        config: PathBuf::new(),
         stop: stop::Stop::default(),
     };
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
-    let mut session = Session::new(config, &job, training.clone()).unwrap();
+    let mut session = Session::new(config, &job, training.clone(), Checkpointing::None).unwrap();
     session.faults = Faults::new(faults);
     let ended = run_session(config, &mut job, session, [&training, &val]);
     let (lines, _) = read_log(&fs::read_to_string(out.join("events.jsonl")).unwrap()).unwrap();

@@ -8,6 +8,7 @@ mod fault_tests;
 #[cfg(test)]
 mod faults;
 mod guard;
+mod memory_plan;
 mod outputs;
 mod pending;
 mod session;
@@ -28,6 +29,7 @@ use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
 use care::Place;
 use epoch::Trained;
+pub use memory_plan::measure;
 use outputs::Outputs;
 use session::Session;
 use settings::Augmentations;
@@ -35,7 +37,8 @@ use settings::Augmentations;
 pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError> {
     let train = scan_for_training(job, "train", config)?;
     let val = scan_for_training(job, "val", config)?;
-    let session = Session::new(config, job, train.clone())?;
+    let checkpointing = memory_plan::settle(config, job)?;
+    let session = Session::new(config, job, train.clone(), checkpointing)?;
     run_session(config, job, session, [&train, &val])
 }
 
@@ -46,7 +49,7 @@ fn run_session(
     [train, val]: [&Arc<Split>; 2],
 ) -> Result<Outcome, TrainerError> {
     let side = i64::from(config.imgsz);
-    if session.model.checkpointing_at(side, side) != job.checkpointing {
+    if session.model.checkpointing_at(side, side) != session.checkpointing {
         let reason = "pictures this small need no saving, and recomputing would change bits";
         job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
     }

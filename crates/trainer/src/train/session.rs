@@ -39,7 +39,7 @@ pub struct Session {
     /// The model that the moving average is copied into to be measured and saved.
     average: Yolo12,
     decay: Decay,
-    checkpointing: Checkpointing,
+    pub(super) checkpointing: Checkpointing,
     freeze: Freeze,
 }
 
@@ -51,12 +51,17 @@ struct Decay {
 }
 
 impl Session {
-    pub fn new(config: &TrainConfig, job: &Job, train: Arc<Split>) -> Result<Self, TrainerError> {
+    pub fn new(
+        config: &TrainConfig,
+        job: &Job,
+        train: Arc<Split>,
+        checkpointing: Checkpointing,
+    ) -> Result<Self, TrainerError> {
         let classes = config.names.len();
         let (spec, state) = starting_point(job, &config.model, classes, config.compat)?;
         let new_model = || Yolo12::new(spec, config.compute.attention, numerics::device());
         let (model, average) = (new_model()?, new_model()?);
-        let model = model.with_checkpointing(job.checkpointing);
+        let model = model.with_checkpointing(checkpointing);
         model.init(config.seed);
         if let Some(state) = &state {
             model.load_state_dict(state)?;
@@ -95,7 +100,7 @@ impl Session {
             model,
             average,
             decay,
-            checkpointing: job.checkpointing,
+            checkpointing,
             freeze: config.freeze.clone(),
         })
     }
