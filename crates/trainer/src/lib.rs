@@ -2,7 +2,9 @@
 
 pub mod anchors;
 pub mod cli;
+pub mod coco;
 pub mod convert;
+mod crops;
 pub mod data;
 pub mod detect;
 pub mod draw;

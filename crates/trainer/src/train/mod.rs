@@ -11,6 +11,7 @@ use std::time::Instant;
 use ybox_spec::config::{Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
+use crate::detect::Classes;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
 use crate::memory::resident_bytes;
@@ -64,6 +65,7 @@ pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError>
             split: &val,
             names: &config.names,
             nms: &config.nms,
+            classes: Classes::default(),
             loss: &session.loss,
             workers: job.workers,
             epoch: (epoch + 1, config.epochs),
