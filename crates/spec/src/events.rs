@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use crate::Digest;
 use crate::config::Task;
 
+/// Code of [`Event::Failed`] where an allocation failed.
+pub const OUT_OF_MEMORY: &str = "out-of-memory";
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod events;
 pub mod files;
 pub mod manifest;
+pub mod memory;
 pub mod overrides;
 pub mod pictures;
 pub mod record;

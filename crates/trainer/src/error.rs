@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::events::Event;
+use ybox_spec::events::{Event, OUT_OF_MEMORY};
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
@@ -12,6 +12,7 @@ use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
+use crate::out_of_memory::Shortage;
 use crate::weights::WeightsFileError;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,8 @@ pub enum TrainerError {
     NoWeights,
     #[error("the loss of step {step} (epoch {epoch}) is not finite")]
     NotFinite { epoch: u32, step: u64 },
+    #[error("out of memory in {tried}: {shortage}")]
+    OutOfMemory { tried: String, advice: String, shortage: Shortage },
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -76,6 +79,7 @@ impl TrainerError {
             Self::AttentionPath { .. } => "no-such-attention-path",
             Self::NoWeights => "no-weights",
             Self::NotFinite { .. } => "loss-not-finite",
+            Self::OutOfMemory { .. } => OUT_OF_MEMORY,
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
@@ -91,6 +95,7 @@ impl TrainerError {
         let hint = match self {
             Self::NotPortable => "use numerics=fast: the bits then hold on this kind of CPU only",
             Self::NotFinite { .. } => "a lower lr0 or a larger batch is what mends it most often",
+            Self::OutOfMemory { advice, .. } => advice,
             Self::Data(error) => error.hint()?,
             _ => return None,
         };

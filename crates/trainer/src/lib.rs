@@ -19,6 +19,7 @@ mod memory;
 pub mod model;
 mod numerics;
 pub mod optim;
+pub mod out_of_memory;
 pub mod predict;
 mod progress;
 pub mod pytorch;
