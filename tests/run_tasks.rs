@@ -208,6 +208,15 @@ fn a_training_may_use_some_pictures_and_one_class() {
     // Weights of one class are no start for three.
     let failure = refused(place.run(Task::Train, &[&TRAIN[..], &[WEIGHTS]].concat()));
     assert!(failure.what.contains("has weights for 1 classes, the data set has 3"), "{failure}");
+    let val = [WEIGHTS, "data=data/data.yaml", "single_cls=True"];
+    let Config::Val(config) = place.run(Task::Val, &val).unwrap().record.config else { panic!() };
+    assert_eq!((config.names, config.single_cls), (vec!["item".to_owned()], true));
+    let failure = refused(place.run(Task::Val, &val[..2]));
+    assert!(failure.what.starts_with("class 0 is `WBC` in"), "{failure}");
+    let predict = [WEIGHTS, "source=data/images/train", "classes=[1]"];
+    let failure = refused(place.run(Task::Predict, &predict));
+    let expected = "classes: 1 is not below the number of classes of the weights, 1";
+    assert_eq!(failure.what, expected);
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub struct Context {
 }
 
 /// How a verb that could do its work ended. Exit codes: 0 yes; 1 a refusal or a mismatch; 2 bad
-/// usage or the unexpected.
+/// usage or the unexpected; a failure may have its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     Yes,

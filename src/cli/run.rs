@@ -30,8 +30,8 @@ Settings:
 Standard output ends with the input hash, the result hash and the run hash.
 
 Exit status: 0 the run is complete and recorded; 1 refused, or the trainer failed and said why;
-2 bad usage or something unexpected; 130 stopped by Ctrl-C (once: saved and recorded as
-interrupted; twice: killed, without a record).";
+2 bad usage or something unexpected; 3 out of memory; 130 stopped by Ctrl-C (once: saved and
+recorded as interrupted; twice: killed, without a record).";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -22,6 +22,7 @@ pub mod file {
     pub const RESULTS: &str = "results.csv";
     pub const STEPS: &str = "steps.chain";
     pub const METRICS: &str = "metrics.json";
+    pub const PREDICTIONS: &str = "predictions.json";
     pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
     pub const LABELS: &str = "labels";

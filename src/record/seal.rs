@@ -107,8 +107,12 @@ pub fn is_output(task: Task, path: &Path) -> bool {
             within(file::WEIGHTS) && ends("safetensors")
                 || [file::RESULTS, file::STEPS, file::METRICS].iter().any(|f| path == Path::new(f))
         }
-        Task::Val => path == Path::new(file::METRICS),
-        Task::Predict => is_image(path) || within(file::LABELS) && ends("txt"),
+        Task::Val => [file::METRICS, file::PREDICTIONS].iter().any(|f| path == Path::new(f)),
+        Task::Predict => {
+            is_image(path)
+                || within(file::LABELS) && ends("txt")
+                || path == Path::new(file::PREDICTIONS)
+        }
         Task::Export => path == Path::new(file::GRAPH),
     }
 }
@@ -195,7 +199,9 @@ mod tests {
                 "results.csv",
                 "steps.chain",
                 "metrics.json",
+                "predictions.json",
                 "a.jpg",
+                "crops/cat/a.jpg",
                 "labels/a.txt",
                 "events.jsonl",
                 "notes.txt",
@@ -209,7 +215,10 @@ mod tests {
             outputs(Task::Train),
             ["weights/best.safetensors", "results.csv", "steps.chain", "metrics.json"]
         );
-        assert_eq!(outputs(Task::Val), ["metrics.json"]);
-        assert_eq!(outputs(Task::Predict), ["a.jpg", "labels/a.txt"]);
+        assert_eq!(outputs(Task::Val), ["metrics.json", "predictions.json"]);
+        assert_eq!(
+            outputs(Task::Predict),
+            ["predictions.json", "a.jpg", "crops/cat/a.jpg", "labels/a.txt"]
+        );
     }
 }

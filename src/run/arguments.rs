@@ -235,7 +235,8 @@ mod tests {
                  `pretrained=FILE.safetensors` or `weights=FILE.safetensors`; without, training \
                  starts from scratch",
             ),
-            (Task::Predict, "classes=[0]", "`classes` is a setting of train, not of predict"),
+            (Task::Predict, "single_cls=1", "`single_cls` is a setting of train, not of predict"),
+            (Task::Train, "save_json=1", "`save_json` is a setting of val, not of train"),
             (Task::Train, "names=[a]", "`names` cannot be set: class names come from the data set"),
             (Task::Train, "epochs", "`epochs` is not of the form key=value"),
         ] {

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 use ybox_spec::config::Task;
 use ybox_spec::dataset::{DataSetError, IMAGE_EXTENSIONS};
+use ybox_spec::events::OUT_OF_MEMORY;
 use ybox_spec::overrides::ConfigError;
 use ybox_spec::weights::WeightsError;
 
 use crate::ui::Explain;
+
+/// Apart from other failures, so that scripts can try again with less.
+const OUT_OF_MEMORY_EXIT: u8 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -64,8 +68,9 @@ pub enum RunError {
     Trainer { code: String, hint: Option<String>, source: Said },
     #[error("the trainer ended with status {status} and did not say why")]
     Crashed { status: i32, source: Said },
-    #[error("the trainer was ended by the kernel: it ran out of memory")]
-    OutOfMemory,
+    /// `how` it ended.
+    #[error("the trainer {how}, {tried}")]
+    OutOfMemory { how: &'static str, tried: String, advice: String },
     #[error("the trainer was killed on request; {} has no record", folder.display())]
     Killed { folder: PathBuf },
 }
@@ -107,13 +112,15 @@ impl Explain for RunError {
             Self::NoPreset { .. } => "give cfg=FILE".into(),
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
             Self::Trainer { hint, .. } => return hint.clone(),
-            Self::OutOfMemory => "use a smaller batch=, imgsz= or workers=".into(),
+            Self::OutOfMemory { advice, .. } => advice.clone(),
             _ => return None,
         })
     }
 
     fn exit(&self) -> u8 {
         match self {
+            Self::OutOfMemory { .. } => OUT_OF_MEMORY_EXIT,
+            Self::Trainer { code, .. } if code == OUT_OF_MEMORY => OUT_OF_MEMORY_EXIT,
             Self::OtherModel { .. }
             | Self::OtherClasses { .. }
             | Self::DataSet(_)
@@ -123,7 +130,6 @@ impl Explain for RunError {
             | Self::Device { .. }
             | Self::Source { .. }
             | Self::Conversion { .. }
-            | Self::OutOfMemory
             | Self::Trainer { .. } => 1,
             Self::Killed { .. } => 130,
             _ => 2,

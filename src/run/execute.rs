@@ -1,19 +1,16 @@
 //! Carrying out an order: hash what goes in, run the container, seal what came out.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use ybox_spec::Digest;
 use ybox_spec::config::Task;
-use ybox_spec::events::{Event, Line};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record, Status};
 
-use super::error::Said;
+use super::ending::{Heard, status};
 use super::{Order, RunError};
-use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
+use crate::engine::{Container, Engine, Mount, Output, StopRequests};
 use crate::record::{self, FileDigests, RunFolder, Sealed, file};
 use crate::ui::{Failure, RunView, rows};
 
@@ -25,12 +22,6 @@ const WEIGHTS: &str = "/weights/initial.safetensors";
 /// Threads of the trainer: its pools are sized by the host's cores.
 pub(super) const PIDS_LIMIT: u32 = 1024;
 pub(super) const SHM_SIZE: u64 = 64 << 20;
-
-/// Last lines of the trainer's standard error that are kept, for when it dies without a word.
-const LAST_WORDS: usize = 5;
-
-/// Exit status of a trainer that saved and stopped on request.
-const INTERRUPTED: i32 = 130;
 
 /// What an order is carried out with.
 pub struct Surroundings<'a> {
@@ -161,7 +152,13 @@ fn run_trainer(
         }
     });
     view.ended(shown(order, &folder.join(file::EVENTS)));
-    let status = status(ended?, with.stop, heard, shown(order, folder));
+    let status = status(
+        ended?,
+        with.stop,
+        heard,
+        (&order.config, order.launch.checkpointing),
+        shown(order, folder),
+    );
     if status.is_err() {
         view.say(&format!("{} stays, without a record", shown(order, folder).display()));
     }
@@ -216,79 +213,5 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
         user: engine.user(),
         pids_limit: PIDS_LIMIT,
         shm_size: SHM_SIZE,
-    }
-}
-
-/// What the trainer said that decides how its end is told.
-#[derive(Default)]
-struct Heard {
-    failed: Option<(String, String, Option<String>)>,
-    errors: VecDeque<String>,
-}
-
-impl Heard {
-    fn line(&mut self, line: Option<Line>) {
-        if let Some(Line { event: Event::Failed { code, message, hint }, .. }) = line {
-            self.failed = Some((code, message, hint));
-        }
-    }
-
-    fn error(&mut self, text: String) {
-        self.errors.push_back(text);
-        if self.errors.len() > LAST_WORDS {
-            self.errors.pop_front();
-        }
-    }
-}
-
-fn status(
-    ended: Ended,
-    stop: &StopRequests,
-    heard: Heard,
-    folder: &Path,
-) -> Result<Status, RunError> {
-    if ended.code == 0 {
-        return Ok(Status::Completed);
-    }
-    if ended.code == INTERRUPTED && heard.failed.is_none() {
-        return Ok(Status::Interrupted);
-    }
-    if stop.load(Ordering::SeqCst) >= 2 {
-        return Err(RunError::Killed { folder: folder.to_owned() });
-    }
-    if let Some((code, message, hint)) = heard.failed {
-        return Err(RunError::Trainer { code, hint, source: Said(message) });
-    }
-    if ended.out_of_memory {
-        return Err(RunError::OutOfMemory);
-    }
-    let words = Vec::from(heard.errors).join("\n    ");
-    let words = if words.is_empty() { "it wrote nothing to standard error".into() } else { words };
-    Err(RunError::Crashed { status: ended.code, source: Said(words) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn end(code: i32, stops: u8, heard: Heard) -> Result<Status, RunError> {
-        let ended = Ended { code, out_of_memory: false };
-        status(ended, &StopRequests::new(stops), heard, Path::new("runs/train/exp"))
-    }
-
-    #[test]
-    fn the_end_is_told_as_it_was() {
-        let failed =
-            || Heard { failed: Some(("x".into(), "why".into(), None)), ..Default::default() };
-        assert_eq!(end(0, 0, Heard::default()).unwrap(), Status::Completed);
-        assert_eq!(end(0, 1, Heard::default()).unwrap(), Status::Completed);
-        assert_eq!(end(130, 1, Heard::default()).unwrap(), Status::Interrupted);
-        assert!(matches!(end(1, 0, failed()), Err(RunError::Trainer { .. })));
-        assert!(matches!(end(130, 1, failed()), Err(RunError::Trainer { .. })));
-        assert!(matches!(end(137, 2, Heard::default()), Err(RunError::Killed { .. })));
-        let mut heard = Heard::default();
-        (1..=7).for_each(|i| heard.error(format!("line {i}")));
-        let Err(RunError::Crashed { status: 139, source }) = end(139, 0, heard) else { panic!() };
-        assert!(source.0.starts_with("line 3\n"));
     }
 }

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod convert;
+mod ending;
 mod error;
 mod execute;
 mod foreign;

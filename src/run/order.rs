@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::config::{
-    Compute, Config, ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
+    Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task, TrainConfig,
+    ValConfig, model_names,
 };
 use ybox_spec::dataset::DataSet;
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
@@ -223,18 +224,20 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     Ok(given.order(Config::Train(config), image, data, weights))
 }
 
-/// Name of the one class of `single_cls`.
-const SINGLE_CLASS: &str = "item";
-
 /// The classes that the model learns to tell apart.
 fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, RunError> {
     let names = set.names();
-    if let Some(class) = config.classes.iter().find(|class| **class as usize >= names.len()) {
-        let reason =
-            format!("{class} is not below the data set's number of classes, {}", names.len());
-        return Err(ConfigError::Value { key: "classes".into(), reason }.into());
-    }
+    check_classes(&config.classes, names, "data set")?;
     Ok(if config.single_cls { vec![SINGLE_CLASS.to_owned()] } else { names.to_vec() })
+}
+
+/// `of`: whose names they are.
+fn check_classes(classes: &[u32], names: &[String], of: &str) -> Result<(), RunError> {
+    let Some(class) = classes.iter().find(|class| **class as usize >= names.len()) else {
+        return Ok(());
+    };
+    let reason = format!("{class} is not below the number of classes of the {of}, {}", names.len());
+    Err(ConfigError::Value { key: "classes".into(), reason }.into())
 }
 
 /// The share `fraction` of `pictures`, at even distances; at least one.
@@ -291,8 +294,12 @@ fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     given.config::<ValConfig>(Values::new())?;
     let (weights, info) = given.weights()?;
     let (yaml, set) = given.data_set()?;
-    same_names((&weights, &info.names), (&yaml, set.names()))?;
     let mut config: ValConfig = given.config(from_weights(&info))?;
+    // Where all classes are one, a model of one class fits whatever it is called.
+    if !(config.single_cls && info.names.len() == 1) {
+        same_names((&weights, &info.names), (&yaml, set.names()))?;
+    }
+    check_classes(&config.classes, set.names(), "data set")?;
     (config.model, config.names) = (info.model, info.names);
     let pictures = set.images(&config.split).map_err(RunError::from)?;
     let data = (set.root().to_owned(), pictures_and_labels(&config.split, pictures));
@@ -305,6 +312,7 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
     given.config::<PredictConfig>(Values::new())?;
     let (weights, info) = given.weights()?;
     let mut config: PredictConfig = given.config(from_weights(&info))?;
+    check_classes(&config.classes, &info.names, "weights")?;
     (config.model, config.names) = (info.model, info.names);
     let needed = given.needs("pictures", "source=FILE_OR_FOLDER");
     let found =

@@ -180,6 +180,9 @@ impl Freeze {
     }
 }
 
+/// Name of the one class of `single_cls`.
+pub const SINGLE_CLASS: &str = "item";
+
 /// Which graph a model is trained in from scratch. Given weights bring their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -358,6 +361,12 @@ pub struct ValConfig {
     pub imgsz: u32,
     /// `train`, `val` or `test`.
     pub split: String,
+    /// Class indices that count, of objects and of what is found; empty: all.
+    pub classes: Vec<u32>,
+    /// All classes are one, called `item`.
+    pub single_cls: bool,
+    /// Write what is found to `predictions.json`, in the form of COCO's results.
+    pub save_json: bool,
     #[serde(flatten)]
     pub nms: Nms,
     #[serde(flatten)]
@@ -371,6 +380,9 @@ impl Default for ValConfig {
             names: Vec::new(),
             imgsz: 640,
             split: "val".into(),
+            classes: Vec::new(),
+            single_cls: false,
+            save_json: false,
             nms: VAL_NMS,
             compute: Compute::default(),
         }
@@ -389,6 +401,12 @@ pub struct PredictConfig {
     pub save: bool,
     /// Write `labels/<picture>.txt`: class, box, score.
     pub save_txt: bool,
+    /// Write `predictions.json`, in the form of COCO's results.
+    pub save_json: bool,
+    /// Write each object found as a picture, `crops/<class>/<picture>.jpg`.
+    pub save_crop: bool,
+    /// Class indices of which objects are found; empty: all.
+    pub classes: Vec<u32>,
     #[serde(flatten)]
     pub nms: Nms,
     #[serde(flatten)]
@@ -403,6 +421,9 @@ impl Default for PredictConfig {
             imgsz: 640,
             save: true,
             save_txt: false,
+            save_json: false,
+            save_crop: false,
+            classes: Vec::new(),
             nms: PREDICT_NMS,
             compute: Compute::default(),
         }

@@ -15,6 +15,9 @@ use crate::config::Task;
 use crate::intervention::Intervention;
 use crate::memory::MemoryPlan;
 
+/// Code of [`Event::Failed`] where an allocation failed.
+pub const OUT_OF_MEMORY: &str = "out-of-memory";
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]

@@ -19,6 +19,7 @@ pub mod pictures;
 pub mod record;
 pub mod results;
 pub mod scale;
+pub mod shortage;
 pub mod weights;
 
 pub use digest::Digest;

@@ -16,7 +16,7 @@ use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
 use crate::numerics;
 use crate::stop::Stop;
-use crate::{convert, export, predict, train, val};
+use crate::{convert, export, out_of_memory, predict, train, val};
 
 /// Exit status of a run that saved and stopped on request.
 const INTERRUPTED: u8 = 130;
@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&config, &mut job) {
+    match out_of_memory::noticed(&config, job.checkpointing, || run(&config, &mut job)) {
         Ok(Outcome::Finished) => {
             job.emit.say(Event::Finished { seconds: started.elapsed().as_secs_f64() });
             ExitCode::SUCCESS

@@ -13,7 +13,23 @@ use crate::tensors;
 pub struct Detector<'a> {
     pub model: &'a Yolo12,
     pub nms: &'a config::Nms,
+    pub classes: Classes<'a>,
     pub device: Device,
+}
+
+/// What becomes of the model's classes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Classes<'a> {
+    /// Only these are found; all where it is empty.
+    pub only: &'a [u32],
+    /// All are one: boxes compete across classes, and are of class 0.
+    pub single: bool,
+}
+
+impl Classes<'_> {
+    fn has(&self, class: u32) -> bool {
+        self.only.is_empty() || self.only.contains(&class)
+    }
 }
 
 /// What the network says of a picture.
@@ -36,10 +52,20 @@ impl Detector<'_> {
     fn boxes(&self, raw: &[Tensor; 3], prepared: &Prepared) -> Vec<Detection> {
         let decoded = decode(raw, STRIDES).to_device(Device::Cpu);
         let classes = self.model.spec().nc as usize;
-        let values = Vec::<f32>::try_from(decoded.flatten(0, -1)).expect("decoded boxes are f32");
-        let nms = Nms::new(self.nms, Labels::Every);
+        let mut values =
+            Vec::<f32>::try_from(decoded.flatten(0, -1)).expect("decoded boxes are f32");
+        let columns = values.len() / (4 + classes);
+        for (class, scores) in (0..).zip(values[4 * columns..].chunks_exact_mut(columns)) {
+            if !self.classes.has(class) {
+                scores.fill(0.0);
+            }
+        }
+        let nms = Nms { agnostic: self.classes.single, ..Nms::new(self.nms, Labels::Every) };
         let mut detections = suppress(&values, classes, &nms);
         for detection in &mut detections {
+            if self.classes.single {
+                detection.class = 0;
+            }
             detection.bbox = prepared.placement.to_original(detection.bbox);
         }
         detections

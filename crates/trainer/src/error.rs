@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::events::Event;
+use ybox_spec::events::{Event, OUT_OF_MEMORY};
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
@@ -13,6 +13,7 @@ use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
 use crate::optim::StateError;
+use crate::out_of_memory::Shortage;
 use crate::weights::WeightsFileError;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,8 @@ pub enum TrainerError {
     Diverged { epoch: u32, step: u64, cause: &'static str },
     #[error("`{tensor}` is not finite: these weights are not written")]
     NotFinite { tensor: String },
+    #[error("out of memory in {tried}: {shortage}")]
+    OutOfMemory { tried: String, advice: String, shortage: Shortage },
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -89,6 +92,7 @@ impl TrainerError {
             Self::NoWeights => "no-weights",
             Self::Diverged { .. } => "training-diverged",
             Self::NotFinite { .. } => "weights-not-finite",
+            Self::OutOfMemory { .. } => OUT_OF_MEMORY,
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
@@ -107,6 +111,7 @@ impl TrainerError {
                 "a lower lr0, a larger batch or more warmup_epochs mends it most often; \
                  docs/stability.md says how to find the cause"
             }
+            Self::OutOfMemory { advice, .. } => advice,
             Self::Data(error) => error.hint()?,
             _ => return None,
         };

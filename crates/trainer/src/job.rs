@@ -27,6 +27,16 @@ pub struct Job {
     pub stop: Stop,
 }
 
+impl Job {
+    /// Notes that COCO results can't tell the picture at `path` from `twin`, if there is one.
+    pub fn note_same_image_id(&mut self, path: &str, twin: Option<String>) {
+        if let Some(twin) = twin {
+            let message = format!("{path} and {twin} have the same image_id in predictions.json");
+            self.emit.note("same-image-id", message);
+        }
+    }
+}
+
 /// How a task ended that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -2,7 +2,9 @@
 
 pub mod anchors;
 pub mod cli;
+pub mod coco;
 pub mod convert;
+mod crops;
 pub mod data;
 pub mod detect;
 pub mod draw;
@@ -17,6 +19,7 @@ mod memory;
 pub mod model;
 pub mod numerics;
 pub mod optim;
+pub mod out_of_memory;
 pub mod predict;
 mod progress;
 pub mod pytorch;

@@ -20,6 +20,38 @@ pub fn available_bytes() -> u64 {
     left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
 }
 
+/// Memory in use and its limit, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub used: u64,
+    pub limit: u64,
+}
+
+/// Of the limits on this process the one that is nearest: of the machine, the container, or the
+/// address space. `None` where the kernel does not say.
+pub fn room() -> Option<Room> {
+    let machine = field("/proc/meminfo", "MemTotal:");
+    let resident = [machine, container_bytes()].into_iter().flatten().min();
+    let resident = resident.map(|limit| Room { used: resident_bytes(), limit });
+    let mapped = field("/proc/self/status", "VmSize:").unwrap_or(0);
+    let addresses = address_bytes().map(|limit| Room { used: mapped, limit });
+    let rooms = [resident, addresses].into_iter().flatten();
+    rooms.min_by_key(|room| room.limit.saturating_sub(room.used))
+}
+
+/// Both versions of control groups; without a limit it is a word, or beyond any machine.
+fn container_bytes() -> Option<u64> {
+    ["memory.max", "memory/memory.limit_in_bytes"].into_iter().find_map(|name| {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
+    })
+}
+
+fn address_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// What the limit of a control group leaves; nothing where it has none. The files of both versions
 /// of control groups, as a container sees its own.
 fn left_in_group(folder: &Path) -> Option<u64> {

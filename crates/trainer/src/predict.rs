@@ -1,4 +1,5 @@
-//! The task `predict`: pictures with boxes drawn, and text files of boxes.
+//! The task `predict`: pictures with boxes drawn, and the boxes as text files, as COCO results and
+//! as crops.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,8 +11,10 @@ use ybox_spec::config::{PredictConfig, Task};
 use ybox_spec::events::{Event, Images};
 use ybox_spec::files;
 
-use crate::data::{DataError, Prepared, prediction, sources};
-use crate::detect::Detector;
+use crate::coco::CocoResults;
+use crate::crops::Crops;
+use crate::data::{DataError, Picture, Prepared, prediction, sources};
+use crate::detect::{Classes, Detector};
 use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::nms::Detection;
@@ -29,12 +32,23 @@ pub fn run(config: &PredictConfig, job: &mut Job) -> Result<(), TrainerError> {
         parameters: model.parameter_count() as u64,
         images: Images { source: split.len() as u64, ..Images::default() },
     });
-    let detector = Detector { model: &model, nms: &config.nms, device: numerics::device() };
+    let detector = Detector {
+        model: &model,
+        nms: &config.nms,
+        classes: Classes { only: &config.classes, single: false },
+        device: numerics::device(),
+    };
+    let mut collected = Collected {
+        json: config.save_json.then(|| CocoResults::new(&config.names)),
+        crops: config.save_crop.then(|| Crops::new(&job.out, &config.names)),
+    };
     for prepared in prediction(&split, job.workers)? {
         match prepared {
             Ok(prepared) => {
                 let path = &split.samples[prepared.index].path;
-                one_picture(config, job, path, &prepared, &detector)?;
+                let found = detector.detect(&prepared).detections;
+                one_picture(config, job, path, &prepared, &found)?;
+                collected.add(job, path, &prepared, &found)?;
             }
             // One bad picture among many is no reason to lose the others' boxes.
             Err(error @ DataError::Decode { .. }) => {
@@ -43,7 +57,36 @@ pub fn run(config: &PredictConfig, job: &mut Job) -> Result<(), TrainerError> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    collected.json.map_or(Ok(()), |results| results.write(&job.out))
+}
+
+/// What is kept from picture to picture, as far as it is asked for.
+struct Collected {
+    json: Option<CocoResults>,
+    crops: Option<Crops>,
+}
+
+impl Collected {
+    fn add(
+        &mut self,
+        job: &mut Job,
+        path: &str,
+        prepared: &Prepared,
+        found: &[Detection],
+    ) -> Result<(), TrainerError> {
+        if let Some(results) = &mut self.json {
+            let twin = results.add(path, found);
+            job.note_same_image_id(path, twin);
+        }
+        match &mut self.crops {
+            Some(crops) => crops.save(path, original(prepared), found),
+            None => Ok(()),
+        }
+    }
+}
+
+fn original(prepared: &Prepared) -> &Picture {
+    prepared.original.as_ref().expect("prediction keeps the originals")
 }
 
 fn one_picture(
@@ -51,19 +94,18 @@ fn one_picture(
     job: &mut Job,
     path: &str,
     prepared: &Prepared,
-    detector: &Detector,
+    found: &[Detection],
 ) -> Result<(), TrainerError> {
-    let found = detector.detect(prepared).detections;
     let [width, height] = prepared.placement.original;
     if config.save {
-        let mut picture = prepared.original.clone().expect("prediction keeps the originals");
-        draw::draw_boxes(&mut picture, &labelled(&found, &config.names));
+        let mut picture = original(prepared).clone();
+        draw::draw_boxes(&mut picture, &labelled(found, &config.names));
         let target = job.out.join(picture_name(path));
         make_folder_of(&target)?;
         draw::save(&picture, &target)?;
     }
     if config.save_txt {
-        let text = label_lines(&found, [width, height]);
+        let text = label_lines(found, [width, height]);
         let target = job.out.join("labels").join(path).with_extension("txt");
         make_folder_of(&target)?;
         files::write_atomic(&target, text.as_bytes()).map_err(TrainerError::writing(&target))?;
@@ -72,7 +114,7 @@ fn one_picture(
         path: path.to_owned(),
         width,
         height,
-        objects: count_by_name(&found, &config.names),
+        objects: count_by_name(found, &config.names),
     });
     Ok(())
 }
@@ -121,7 +163,7 @@ fn picture_name(path: &str) -> PathBuf {
     path.with_added_extension("png")
 }
 
-fn make_folder_of(file: &Path) -> Result<(), TrainerError> {
+pub fn make_folder_of(file: &Path) -> Result<(), TrainerError> {
     let folder = file.parent().expect("a file in the run folder");
     fs::create_dir_all(folder).map_err(TrainerError::writing(folder))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ybox_spec::config::TrainConfig;
+use ybox_spec::config::{TrainConfig, ValConfig};
 
 use crate::data::cache::DEFAULT_BYTES;
 use crate::data::{self, ScanOptions, Split};
@@ -10,14 +10,10 @@ use crate::error::TrainerError;
 use crate::job::Job;
 use crate::progress::Phase;
 
-/// Scans `split` for a model of `classes` classes.
-pub fn scan(
-    job: &mut Job,
-    split: &str,
-    classes: usize,
-    imgsz: u32,
-) -> Result<Arc<Split>, TrainerError> {
-    Ok(Arc::new(read(job, split, classes as u32, imgsz)?))
+/// Scans the split of a validation, with the classes that it is about.
+pub fn scan_for_validation(job: &mut Job, config: &ValConfig) -> Result<Arc<Split>, TrainerError> {
+    let choice = Choice { only: &config.classes, single: config.single_cls };
+    scan(job, &config.split, config.imgsz, config.names.len(), choice)
 }
 
 /// Scans `split` for a training, with the classes that it is about.
@@ -26,13 +22,31 @@ pub fn scan_for_training(
     split: &str,
     config: &TrainConfig,
 ) -> Result<Arc<Split>, TrainerError> {
-    // Where all classes are one, the config names just that one; labels still have their own.
-    let classes = if config.single_cls { u32::MAX } else { config.names.len() as u32 };
-    let mut scanned = read(job, split, classes, config.imgsz)?;
-    if !config.classes.is_empty() {
-        scanned.keep_classes(&config.classes);
+    let choice = Choice { only: &config.classes, single: config.single_cls };
+    scan(job, split, config.imgsz, config.names.len(), choice)
+}
+
+/// Which labels count, and whether as one class.
+struct Choice<'a> {
+    /// All where it is empty.
+    only: &'a [u32],
+    single: bool,
+}
+
+fn scan(
+    job: &mut Job,
+    split: &str,
+    imgsz: u32,
+    classes: usize,
+    choice: Choice,
+) -> Result<Arc<Split>, TrainerError> {
+    // Where all classes are one, the config may name just that one; labels still have their own.
+    let classes = if choice.single { u32::MAX } else { classes as u32 };
+    let mut scanned = read(job, split, classes, imgsz)?;
+    if !choice.only.is_empty() {
+        scanned.keep_classes(choice.only);
     }
-    if config.single_cls {
+    if choice.single {
         scanned.merge_classes();
     }
     Ok(Arc::new(scanned))

@@ -7,7 +7,7 @@ use ybox_spec::config::Nms;
 use ybox_spec::events::{Losses, Metrics};
 
 use crate::data::{Prepared, Split, validation};
-use crate::detect::Detector;
+use crate::detect::{Classes, Detector};
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::eval::metrics::{Evaluator, Truth};
@@ -19,8 +19,10 @@ use crate::{numerics, tensors};
 /// What is measured on, and how.
 pub struct Validation<'a> {
     pub split: &'a Arc<Split>,
+    /// Of the classes that are counted.
     pub names: &'a [String],
     pub nms: &'a Nms,
+    pub classes: Classes<'a>,
     pub loss: &'a DetectionLoss,
     pub workers: usize,
     /// Where training stands, for progress: epoch from 1, of how many.
@@ -39,7 +41,8 @@ pub struct Verdict {
 impl Validation<'_> {
     /// Runs `model` over the split.
     pub fn run(&self, model: &Yolo12, emit: &mut Emitter) -> Result<Verdict, TrainerError> {
-        let detector = Detector { model, nms: self.nms, device: numerics::device() };
+        let detector =
+            Detector { model, nms: self.nms, classes: self.classes, device: numerics::device() };
         let mut evaluator = Evaluator::new(self.names.to_vec());
         let mut losses = [0.0; 3];
         let total = self.split.len() as u64;

@@ -60,6 +60,16 @@ impl Picture {
         self.pixels
     }
 
+    /// The part from left and top to right and bottom, which are not part of it.
+    ///
+    /// # Panics
+    /// When that is not inside the picture, or empty.
+    pub fn crop(&self, [left, top, right, bottom]: [u32; 4]) -> Self {
+        let columns = left as usize * 3..right as usize * 3;
+        let pixels = (top..bottom).flat_map(|y| &self.row(y)[columns.clone()]).copied().collect();
+        Self::new(right - left, bottom - top, pixels)
+    }
+
     /// Bytes per row.
     pub fn stride(&self) -> usize {
         self.width as usize * 3

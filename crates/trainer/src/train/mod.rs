@@ -22,6 +22,7 @@ use ybox_spec::config::{Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
 use crate::data::Split;
+use crate::detect::Classes;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
 use crate::memory::resident_bytes;
@@ -91,6 +92,7 @@ fn run_session(
             split: val,
             names: &config.names,
             nms: &config.nms,
+            classes: Classes::default(),
             loss: &session.loss,
             workers: job.workers,
             epoch: (epoch + 1, config.epochs),

@@ -1,0 +1,66 @@
+//! A training that really runs out of memory says so, and what would need less.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod data_support;
+
+use std::fs;
+use std::process::Command;
+
+use data_support::patterned;
+use serde_json::Value;
+use ybox_spec::config::{AttentionPath, Compute, Config, TrainConfig};
+use ybox_spec::manifest::{Entry, Manifest};
+
+/// Enough to start, not for one picture of that size.
+const ADDRESS_SPACE: u64 = 2 << 30;
+const IMGSZ: u32 = 2048;
+
+#[test]
+fn a_failed_allocation_is_an_error_with_advice() {
+    let set = patterned(1);
+    let out = tempfile::tempdir().unwrap();
+    let config = Config::Train(TrainConfig {
+        names: ["a", "b", "c"].map(str::to_owned).into(),
+        imgsz: IMGSZ,
+        batch: 2,
+        compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
+        ..TrainConfig::default()
+    });
+    let (yaml, manifest) = (out.path().join("config.yaml"), out.path().join("data.manifest"));
+    fs::write(&yaml, serde_yaml::to_string(&config).unwrap()).unwrap();
+    let drawn = set.manifest();
+    let of = |split: &'static str| {
+        drawn.entries().iter().map(move |e| Entry { split: split.into(), ..e.clone() })
+    };
+    let entries = Manifest::new(of("train").chain(of("val")).collect()).unwrap();
+    fs::write(&manifest, entries.to_string()).unwrap();
+
+    let output = Command::new("prlimit")
+        .arg(format!("--as={ADDRESS_SPACE}"))
+        .arg(env!("CARGO_BIN_EXE_ytrain"))
+        .args(["train", "--workers", "1", "--no-plots"])
+        .args(["--config".as_ref(), yaml.as_os_str()])
+        .args(["--manifest".as_ref(), manifest.as_os_str()])
+        .args(["--data".as_ref(), set.root().as_os_str()])
+        .args(["--out".as_ref(), out.path().as_os_str()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}{errors}");
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["code"]), (&"failed".into(), &"out-of-memory".into()));
+    let message = last["message"].as_str().unwrap();
+    println!("{message}");
+    let tried = "out of memory in training yolov12n with batch=2, imgsz=2048, checkpointing=none: ";
+    assert!(message.starts_with(tried), "{message}");
+    assert!(message.contains(" more were needed, and "), "{message}");
+    assert!(message.ends_with(" of 2.0 GiB were in use"), "{message}");
+    assert_eq!(
+        last["hint"],
+        "any of these needs less: checkpointing=layer+head (more time, the same bits), batch=1, \
+         imgsz=1440"
+    );
+    assert_eq!(errors, "", "libtorch's own words are not wanted");
+}
