@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ybox_spec::config::{
     Compute, Config, ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig, model_names,
 };
-use ybox_spec::dataset::DataSet;
+use ybox_spec::dataset::{DataSet, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
 use ybox_spec::weights::WeightsInfo;
 
@@ -216,7 +216,8 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     for split in ["train", "val"] {
         let pictures = set.images(split).map_err(RunError::from)?;
         let fraction = if split == "train" { config.fraction } else { 1.0 };
-        wanted.extend(pictures_and_labels(split, spread(pictures, fraction)));
+        let pictures = spread(pictures, fraction);
+        wanted.extend(pictures_and_labels(&set, split, pictures).map_err(RunError::from)?);
     }
     let data = (set.root().to_owned(), wanted);
     config.compute = settle(&config.compute)?;
@@ -233,6 +234,11 @@ fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, Run
         let reason =
             format!("{class} is not below the data set's number of classes, {}", names.len());
         return Err(ConfigError::Value { key: "classes".into(), reason }.into());
+    }
+    if config.single_cls && !config.classes.is_empty() && set.format() == Format::Voc {
+        let reason = "with single_cls they cannot be told apart in a Pascal VOC set, whose labels \
+                      name their classes";
+        return Err(ConfigError::Value { key: "classes".into(), reason: reason.into() }.into());
     }
     Ok(if config.single_cls { vec![SINGLE_CLASS.to_owned()] } else { names.to_vec() })
 }
@@ -295,7 +301,8 @@ fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     let mut config: ValConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
     let pictures = set.images(&config.split).map_err(RunError::from)?;
-    let data = (set.root().to_owned(), pictures_and_labels(&config.split, pictures));
+    let wanted = pictures_and_labels(&set, &config.split, pictures).map_err(RunError::from)?;
+    let data = (set.root().to_owned(), wanted);
     let image = given.image(store)?;
     config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Val(config), image, data, Some(weights)))

@@ -10,14 +10,14 @@ use crate::error::TrainerError;
 use crate::job::Job;
 use crate::progress::Phase;
 
-/// Scans `split` for a model of `classes` classes.
+/// Scans `split` for a model of the classes `names`.
 pub fn scan(
     job: &mut Job,
     split: &str,
-    classes: usize,
+    names: &[String],
     imgsz: u32,
 ) -> Result<Arc<Split>, TrainerError> {
-    Ok(Arc::new(read(job, split, classes as u32, imgsz)?))
+    Ok(Arc::new(read(job, split, Some(names), imgsz)?))
 }
 
 /// Scans `split` for a training, with the classes that it is about.
@@ -27,8 +27,8 @@ pub fn scan_for_training(
     config: &TrainConfig,
 ) -> Result<Arc<Split>, TrainerError> {
     // Where all classes are one, the config names just that one; labels still have their own.
-    let classes = if config.single_cls { u32::MAX } else { config.names.len() as u32 };
-    let mut scanned = read(job, split, classes, config.imgsz)?;
+    let names = if config.single_cls { None } else { Some(&config.names[..]) };
+    let mut scanned = read(job, split, names, config.imgsz)?;
     if !config.classes.is_empty() {
         scanned.keep_classes(&config.classes);
     }
@@ -38,8 +38,20 @@ pub fn scan_for_training(
     Ok(Arc::new(scanned))
 }
 
-fn read(job: &mut Job, split: &str, classes: u32, imgsz: u32) -> Result<Split, TrainerError> {
-    let options = ScanOptions { classes, imgsz, workers: job.workers, cache_bytes: DEFAULT_BYTES };
+/// Without `names` labels may have any class.
+fn read(
+    job: &mut Job,
+    split: &str,
+    names: Option<&[String]>,
+    imgsz: u32,
+) -> Result<Split, TrainerError> {
+    let options = ScanOptions {
+        classes: names.map_or(u32::MAX, |names| names.len() as u32),
+        names: names.map(Arc::from),
+        imgsz,
+        workers: job.workers,
+        cache_bytes: DEFAULT_BYTES,
+    };
     let emit = &mut job.emit;
     let mut phase = None;
     let scanned = data::scan(&job.manifest, &job.data, split, &options, |done, total| {

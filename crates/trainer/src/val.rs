@@ -15,7 +15,7 @@ use crate::validate::Validation;
 
 pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
     let model = load_model(job, &config.model, config.names.len(), config.compute.attention)?;
-    let split = scan(job, &config.split, config.names.len(), config.imgsz)?;
+    let split = scan(job, &config.split, &config.names, config.imgsz)?;
     job.emit.say(Event::Start {
         task: Task::Val,
         version: env!("CARGO_PKG_VERSION").into(),
