@@ -1,6 +1,7 @@
 //! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
 //! verifiable results.
 
+mod check;
 pub mod cli;
 pub mod engine;
 pub mod fetch;

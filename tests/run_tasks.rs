@@ -97,6 +97,34 @@ fn the_container_gets_the_contract_and_nothing_else() {
 }
 
 #[test]
+fn a_coco_set_is_trained_on_as_it_is() {
+    let place = Place::new();
+    let root = place.work().join("data");
+    for (file, pictures) in [("train.json", vec!["2.jpg"]), ("val.json", vec!["3.jpg"])] {
+        let images: Vec<_> = (0..)
+            .zip(pictures)
+            .map(|(id, name)| serde_json::json!({"id": id, "file_name": name}))
+            .collect();
+        let categories = serde_json::json!([{"id": 7, "name": "b"}, {"id": 2, "name": "a"}]);
+        let text = serde_json::json!(
+            {"images": images, "annotations": [], "categories": categories}
+        );
+        fs::write(root.join(file), text.to_string()).unwrap();
+    }
+    let yaml = "train: images/train\nval: images/val\n\
+                annotations: {train: train.json, val: val.json}\n";
+    fs::write(root.join("coco.yaml"), yaml).unwrap();
+    let run = place.run(Task::Train, &["data=data/coco.yaml", "epochs=1"]).unwrap();
+    let Config::Train(config) = &run.record.config else { panic!() };
+    assert_eq!(config.names, ["a", "b"]);
+    let manifest = fs::read_to_string(run.folder.join("data.manifest")).unwrap();
+    let files: Vec<_> = manifest.lines().map(|l| l.splitn(3, ' ').nth(2).unwrap()).collect();
+    let expected =
+        ["train images/train/2.jpg", "train train.json", "val images/val/3.jpg", "val val.json"];
+    assert_eq!(files, expected);
+}
+
+#[test]
 fn weights_are_validated_and_predicted_with() {
     let place = Place::new();
     let trained = place.train();

@@ -1,8 +1,12 @@
-//! `ybox data`: making data sets.
+//! `ybox data`: making and checking data sets.
 
 use std::path::PathBuf;
 
+use ybox_spec::dataset::DataSet;
+
 use super::{Context, ExitStatus};
+use crate::check;
+use crate::run::RunError;
 use crate::synth;
 use crate::ui::Failure;
 
@@ -16,6 +20,14 @@ pub struct Args {
 enum Action {
     /// Draw a data set of coloured shapes, the same for the same seed
     Synth(Synth),
+    /// Find everything that is wrong with a data set; exits with 1 where something is
+    Check(Check),
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The data set's YAML file
+    data: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +48,13 @@ struct Synth {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let Action::Synth(args) = args.action;
+    match args.action {
+        Action::Synth(args) => synth(&args, context),
+        Action::Check(args) => check(&args, context),
+    }
+}
+
+fn synth(args: &Synth, context: &Context) -> Result<ExitStatus, Failure> {
     let plan = synth::Plan { train: args.train, val: args.val, size: args.size, seed: args.seed };
     let description = synth::write(&plan, &args.folder)?;
     if context.settings.json {
@@ -45,4 +63,22 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         println!("{}", description.display());
     }
     Ok(ExitStatus::Yes)
+}
+
+fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
+    let set = DataSet::open(&args.data).map_err(RunError::from)?;
+    let report = check::check(&args.data, &set);
+    if context.settings.json {
+        let text = serde_json::to_string(&report)
+            .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
+        println!("{text}");
+    } else {
+        report.problems.iter().for_each(|problem| println!("{}", problem.shown()));
+        report.notes.iter().for_each(|note| println!("note: {}", note.shown()));
+        if !(report.problems.is_empty() && report.notes.is_empty()) {
+            println!();
+        }
+        print!("{}", report.tables());
+    }
+    Ok(if report.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
 }

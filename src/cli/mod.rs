@@ -53,7 +53,7 @@ enum Verb {
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
     Report(report::Args),
-    /// Make data sets
+    /// Make and check data sets
     Data(data::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::Digest;
-use ybox_spec::dataset::label_path;
+use ybox_spec::dataset::{DataSet, DataSetError, Format};
 use ybox_spec::manifest::{Entry, Manifest, ManifestError};
 
 use super::digests::{FileDigests, hash_all};
@@ -26,6 +26,8 @@ pub enum Kind {
     Picture,
     /// A picture without one has no objects.
     Label,
+    /// A COCO or Pascal VOC annotation, which must be there.
+    Annotation,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub enum SurveyError {
 impl Explain for SurveyError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Missing { .. } => "restore the picture, or take it out of the list",
+            Self::Missing { .. } => "restore the file, or take the picture out of the list",
             Self::Read { .. } => return None,
             Self::LinkOutside { .. } => {
                 "only the data set's folder is mounted in the container: move the files there, or set `path:` to a folder above both"
@@ -66,14 +68,21 @@ pub fn pictures(split: &str, paths: Vec<PathBuf>) -> Vec<Wanted> {
     paths.into_iter().map(wanted).collect()
 }
 
-/// The pictures of `split` and the label files that belong to them.
-pub fn pictures_and_labels(split: &str, paths: Vec<PathBuf>) -> Vec<Wanted> {
-    let label =
-        |p: &PathBuf| Wanted { split: split.to_owned(), path: label_path(p), kind: Kind::Label };
-    let labels: Vec<_> = paths.iter().map(label).collect();
+/// The pictures of `split` of `set` and the files that say what is on them.
+pub fn pictures_and_labels(
+    set: &DataSet,
+    split: &str,
+    paths: Vec<PathBuf>,
+) -> Result<Vec<Wanted>, DataSetError> {
+    let kind = match set.format() {
+        Format::Yolo => Kind::Label,
+        Format::Coco | Format::Voc => Kind::Annotation,
+    };
+    let label = |path| Wanted { split: split.to_owned(), path, kind };
+    let labels = set.label_files(split, &paths)?;
     let mut wanted = pictures(split, paths);
-    wanted.extend(labels);
-    wanted
+    wanted.extend(labels.into_iter().map(label));
+    Ok(wanted)
 }
 
 /// Hashes all `wanted` files below `root`. `progress` is told how many are done.
@@ -91,7 +100,7 @@ pub fn survey(
             Ok(found) => entries.push(entry(wanted, found)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match wanted.kind {
                 Kind::Label => {}
-                Kind::Picture => {
+                Kind::Picture | Kind::Annotation => {
                     let path = root.join(&wanted.path);
                     return Err(SurveyError::Missing { split: wanted.split.clone(), path });
                 }
@@ -144,9 +153,12 @@ mod tests {
 
     fn try_survey(dir: &Path, pictures: &[&str]) -> Result<Manifest, SurveyError> {
         let root = fs::canonicalize(dir).unwrap();
+        fs::write(root.join("data.yaml"), "names: [x]\n").unwrap();
+        let set = DataSet::open(&root.join("data.yaml")).unwrap();
         let pictures = pictures.iter().map(PathBuf::from).collect();
+        let wanted = pictures_and_labels(&set, "train", pictures).unwrap();
         let mut known = FileDigests::open(&root, &root);
-        survey(&root, &pictures_and_labels("train", pictures), &mut known, &|_| ())
+        survey(&root, &wanted, &mut known, &|_| ())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ybox_spec::config::{
     Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task, TrainConfig,
     ValConfig, model_names,
 };
-use ybox_spec::dataset::DataSet;
+use ybox_spec::dataset::{DataSet, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
 use ybox_spec::weights::WeightsInfo;
 
@@ -217,17 +217,30 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     for split in ["train", "val"] {
         let pictures = set.images(split).map_err(RunError::from)?;
         let fraction = if split == "train" { config.fraction } else { 1.0 };
-        wanted.extend(pictures_and_labels(split, spread(pictures, fraction)));
+        let pictures = spread(pictures, fraction);
+        wanted.extend(pictures_and_labels(&set, split, pictures).map_err(RunError::from)?);
     }
     let data = (set.root().to_owned(), wanted);
     config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Train(config), image, data, weights))
 }
 
+/// Labels of Pascal VOC name their classes, and with `single_cls` the trainer has no names to find
+/// `classes` by.
+fn told_apart(single_cls: bool, classes: &[u32], set: &DataSet) -> Result<(), RunError> {
+    if single_cls && !classes.is_empty() && set.format() == Format::Voc {
+        let reason = "with single_cls they cannot be told apart in a Pascal VOC set, whose labels \
+                      name their classes";
+        return Err(ConfigError::Value { key: "classes".into(), reason: reason.into() }.into());
+    }
+    Ok(())
+}
+
 /// The classes that the model learns to tell apart.
 fn trained_names(config: &TrainConfig, set: &DataSet) -> Result<Vec<String>, RunError> {
     let names = set.names();
     check_classes(&config.classes, names, "data set")?;
+    told_apart(config.single_cls, &config.classes, set)?;
     Ok(if config.single_cls { vec![SINGLE_CLASS.to_owned()] } else { names.to_vec() })
 }
 
@@ -300,9 +313,11 @@ fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
         same_names((&weights, &info.names), (&yaml, set.names()))?;
     }
     check_classes(&config.classes, set.names(), "data set")?;
+    told_apart(config.single_cls, &config.classes, &set)?;
     (config.model, config.names) = (info.model, info.names);
     let pictures = set.images(&config.split).map_err(RunError::from)?;
-    let data = (set.root().to_owned(), pictures_and_labels(&config.split, pictures));
+    let wanted = pictures_and_labels(&set, &config.split, pictures).map_err(RunError::from)?;
+    let data = (set.root().to_owned(), wanted);
     let image = given.image(store)?;
     config.compute = settle(&config.compute)?;
     Ok(given.order(Config::Val(config), image, data, Some(weights)))

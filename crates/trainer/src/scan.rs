@@ -13,7 +13,7 @@ use crate::progress::Phase;
 /// Scans the split of a validation, with the classes that it is about.
 pub fn scan_for_validation(job: &mut Job, config: &ValConfig) -> Result<Arc<Split>, TrainerError> {
     let choice = Choice { only: &config.classes, single: config.single_cls };
-    scan(job, &config.split, config.imgsz, config.names.len(), choice)
+    scan(job, &config.split, config.imgsz, &config.names, choice)
 }
 
 /// Scans `split` for a training, with the classes that it is about.
@@ -23,7 +23,7 @@ pub fn scan_for_training(
     config: &TrainConfig,
 ) -> Result<Arc<Split>, TrainerError> {
     let choice = Choice { only: &config.classes, single: config.single_cls };
-    scan(job, split, config.imgsz, config.names.len(), choice)
+    scan(job, split, config.imgsz, &config.names, choice)
 }
 
 /// Which labels count, and whether as one class.
@@ -37,12 +37,12 @@ fn scan(
     job: &mut Job,
     split: &str,
     imgsz: u32,
-    classes: usize,
+    names: &[String],
     choice: Choice,
 ) -> Result<Arc<Split>, TrainerError> {
     // Where all classes are one, the config may name just that one; labels still have their own.
-    let classes = if choice.single { u32::MAX } else { classes as u32 };
-    let mut scanned = read(job, split, classes, imgsz)?;
+    let names = if choice.single { None } else { Some(names) };
+    let mut scanned = read(job, split, names, imgsz)?;
     if !choice.only.is_empty() {
         scanned.keep_classes(choice.only);
     }
@@ -52,8 +52,20 @@ fn scan(
     Ok(Arc::new(scanned))
 }
 
-fn read(job: &mut Job, split: &str, classes: u32, imgsz: u32) -> Result<Split, TrainerError> {
-    let options = ScanOptions { classes, imgsz, workers: job.workers, cache_bytes: DEFAULT_BYTES };
+/// Without `names` labels may have any class.
+fn read(
+    job: &mut Job,
+    split: &str,
+    names: Option<&[String]>,
+    imgsz: u32,
+) -> Result<Split, TrainerError> {
+    let options = ScanOptions {
+        classes: names.map_or(u32::MAX, |names| names.len() as u32),
+        names: names.map(Arc::from),
+        imgsz,
+        workers: job.workers,
+        cache_bytes: DEFAULT_BYTES,
+    };
     let emit = &mut job.emit;
     let mut phase = None;
     let scanned = data::scan(&job.manifest, &job.data, split, &options, |done, total| {

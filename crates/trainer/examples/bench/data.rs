@@ -55,6 +55,6 @@ pub fn train_split(
 ) -> Result<Arc<Split>, Box<dyn std::error::Error>> {
     let manifest = prepare::manifest(set, &["train"])?;
     let classes = set.names().len() as u32;
-    let options = ScanOptions { classes, imgsz, workers: 1, cache_bytes };
+    let options = ScanOptions { classes, names: None, imgsz, workers: 1, cache_bytes };
     Ok(Arc::new(scan(&manifest, set.root(), "train", &options, |_, _| {})?))
 }

@@ -1,20 +1,19 @@
 //! From a hashed manifest to training batches and evaluation pictures: reading and checking files,
-//! decoding, labels, letterboxing, augmentation, threads. Plain bytes and numbers throughout;
+//! decoding, letterboxing, augmentation, threads. Plain bytes and numbers throughout;
 //! tensors are the training loop's business.
 //!
 //! Whatever is drawn at random depends on the seed, the epoch and the sample alone, and everything
 //! comes out in an order that does not depend on the number of threads.
 
+mod annotations;
 pub mod augment;
 pub mod cache;
 pub mod decode;
 pub mod evaluation;
-pub mod labels;
 pub mod letterbox;
 pub mod loader;
 pub mod ordered;
 pub mod picture;
-pub mod problem;
 pub mod random;
 pub mod resize;
 pub mod scan;
@@ -24,12 +23,11 @@ use std::path::PathBuf;
 
 pub use augment::Augmentation;
 pub use evaluation::{Prepared, prediction, validation};
-pub use labels::{Object, Polygon};
 pub use letterbox::{Frame, Placement, letterbox};
 pub use loader::{Batch, Batches, Loader, Target};
 pub use picture::Picture;
-pub use problem::{Code, Problem};
 pub use scan::{Sample, ScanOptions, Split, scan, sources};
+pub use ybox_labels::{Code, Object, Polygon, Problem};
 
 /// Why a run cannot go on. What a run survives is a [`Problem`].
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +38,10 @@ pub enum DataError {
     Changed { path: PathBuf },
     #[error("cannot decode {}: {source}", path.display())]
     Decode { path: PathBuf, source: decode::DecodeError },
+    #[error(transparent)]
+    Annotations(#[from] ybox_labels::AnnotationError),
+    #[error("the `{split}` split has more than one COCO annotation file")]
+    TwoAnnotations { split: String },
     #[error("no picture of the `{split}` split can be used ({} problems)", problems.len())]
     Empty { split: String, problems: Vec<Problem> },
     #[error("a loader thread failed: {reason}")]
@@ -55,6 +57,7 @@ impl DataError {
             Self::Read { .. } => "file-unreadable",
             Self::Changed { .. } => "file-changed",
             Self::Decode { .. } => "picture-unreadable",
+            Self::Annotations(_) | Self::TwoAnnotations { .. } => "annotations-unusable",
             Self::Empty { .. } => "split-empty",
             Self::Worker { .. } => "loader-failed",
             Self::Thread { .. } => "loader-not-started",
@@ -69,6 +72,8 @@ impl DataError {
                 Some("restore the file, or start a new run, which hashes the data set afresh")
             }
             Self::Decode { .. } => Some("remove or replace the picture"),
+            Self::Annotations(_) => Some("correct the annotation file"),
+            Self::TwoAnnotations { .. } => Some("start the run with a data set made by ybox"),
             Self::Empty { .. } => Some("correct the reported files; one usable picture is enough"),
             Self::Thread { .. } => Some("lower `workers`"),
             Self::Worker { .. } => None,

@@ -1,26 +1,27 @@
 //! One split of a manifest: every file is read once and checked against its digest, every picture
 //! decoded, every label parsed. The manifest, not the folder, says what there is.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ybox_spec::Digest;
-use ybox_spec::dataset::{is_image, label_path};
+use ybox_spec::dataset::is_image;
 use ybox_spec::manifest::{Entry, Manifest};
 
+use super::annotations::{self, Annotation};
 use super::cache::PictureCache;
 use super::decode::{DecodeError, decode};
-use super::labels::{self, Labels, Polygon};
 use super::ordered::Ordered;
 use super::resize::resize_to_fit;
-use super::{Code, DataError, Object, Picture, Problem};
+use super::{Code, DataError, Object, Picture, Polygon, Problem};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ScanOptions {
     /// Number of classes.
     pub classes: u32,
+    /// Their names, for labels that name them; without, every name is taken for class 0.
+    pub names: Option<Arc<[String]>>,
     /// Pictures are kept with this longer side.
     pub imgsz: u32,
     /// Threads.
@@ -124,23 +125,29 @@ pub fn scan(
     options: &ScanOptions,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Split, DataError> {
-    let found = scan_all(pairs(manifest, split), root, options)?;
+    let annotated = annotations::find(manifest, root, split)?;
+    let found = scan_all(annotated.pictures, root, options)?;
     let total = found.len() as u64;
     let mut result = Split {
         samples: Vec::with_capacity(found.len()),
-        problems: Vec::new(),
+        problems: annotated.problems,
         root: root.to_owned(),
         imgsz: options.imgsz,
         cache: PictureCache::new(options.cache_bytes),
     };
+    let mut ignored = 0;
     for (done, scanned) in (1..).zip(found) {
         let scanned = scanned?;
+        ignored += scanned.ignored;
         result.problems.extend(scanned.problems);
         if let Some((sample, picture)) = scanned.usable {
             result.samples.push(sample);
             result.cache.push(picture);
         }
         progress(done, total);
+    }
+    if ignored > 0 {
+        result.problems.push(not_used(split, ignored));
     }
     if result.is_empty() {
         return Err(DataError::Empty { split: split.into(), problems: result.problems });
@@ -155,10 +162,11 @@ pub fn sources(
     split: &str,
     imgsz: u32,
 ) -> Result<Split, DataError> {
-    let samples: Vec<_> = pairs(manifest, split)
-        .into_iter()
-        .map(|(image, _)| Sample {
-            path: image.path,
+    let samples: Vec<_> = manifest
+        .split(split)
+        .filter(|entry| is_image(Path::new(&entry.path)))
+        .map(|image| Sample {
+            path: image.path.clone(),
             width: 0,
             height: 0,
             objects: Vec::new(),
@@ -173,58 +181,50 @@ pub fn sources(
     Ok(Split { samples, problems: Vec::new(), root, imgsz, cache })
 }
 
-/// Pictures of a split with their label files; none for a background picture.
-fn pairs(manifest: &Manifest, split: &str) -> Vec<(Entry, Option<Entry>)> {
-    let by_path: HashMap<_, _> = manifest.split(split).map(|e| (Path::new(&e.path), e)).collect();
-    manifest
-        .split(split)
-        .filter(|entry| is_image(Path::new(&entry.path)))
-        .map(|image| {
-            let label = by_path.get(label_path(Path::new(&image.path)).as_path());
-            (image.clone(), label.map(|&entry| entry.clone()))
-        })
-        .collect()
+fn not_used(split: &str, ignored: u64) -> Problem {
+    Problem {
+        code: Code::Ignored,
+        file: split.to_owned(),
+        line: None,
+        message: format!("objects marked `iscrowd` or `difficult`, not used: {ignored}"),
+    }
 }
 
 /// What became of one picture.
 struct Scanned {
     usable: Option<(Sample, Picture)>,
     problems: Vec<Problem>,
+    ignored: u64,
 }
 
 fn scan_all(
-    pairs: Vec<(Entry, Option<Entry>)>,
+    pictures: Vec<(Entry, Annotation)>,
     root: &Path,
     options: &ScanOptions,
 ) -> Result<Ordered<Scanned>, DataError> {
-    let (root, options) = (root.to_owned(), *options);
-    Ordered::start(pairs.len(), options.workers, 2 * options.workers, move |i| {
-        let (image, label) = &pairs[i];
-        scan_one(&root, image, label.as_ref(), &options)
+    let (root, options) = (root.to_owned(), options.clone());
+    Ordered::start(pictures.len(), options.workers, 2 * options.workers, move |i| {
+        let (image, annotation) = &pictures[i];
+        scan_one(&root, image, annotation, &options)
     })
 }
 
 fn scan_one(
     root: &Path,
     image: &Entry,
-    label: Option<&Entry>,
+    annotation: &Annotation,
     options: &ScanOptions,
 ) -> Result<Scanned, DataError> {
-    let labels = match label {
-        Some(entry) => {
-            let bytes = read_checked(root, &entry.path, entry.sha256)?;
-            labels::parse(&entry.path, &bytes, options.classes)
-        }
-        None => Labels { usable: true, ..Labels::default() },
-    };
-    let mut problems = labels.problems;
+    let unscaled = annotation.read(root, image, options)?;
     let picture = match decode(&read_checked(root, &image.path, image.sha256)?) {
         Ok(picture) => picture,
         Err(error) => {
+            let mut problems = unscaled.into_problems();
             problems.insert(0, unreadable(&image.path, &error));
-            return Ok(Scanned { usable: None, problems });
+            return Ok(Scanned { usable: None, problems, ignored: 0 });
         }
     };
+    let labels = unscaled.scale(picture.width(), picture.height());
     let usable = labels.usable.then(|| {
         let sample = Sample {
             path: image.path.clone(),
@@ -236,7 +236,7 @@ fn scan_one(
         };
         (sample, resize_to_fit(picture, options.imgsz))
     });
-    Ok(Scanned { usable, problems })
+    Ok(Scanned { usable, problems: labels.problems, ignored: labels.ignored })
 }
 
 fn unreadable(path: &str, error: &DecodeError) -> Problem {
@@ -248,7 +248,8 @@ fn unreadable(path: &str, error: &DecodeError) -> Problem {
     }
 }
 
-fn read_checked(root: &Path, path: &str, sha256: Digest) -> Result<Vec<u8>, DataError> {
+/// The content of a file, which must be what was hashed.
+pub fn read_checked(root: &Path, path: &str, sha256: Digest) -> Result<Vec<u8>, DataError> {
     let path = root.join(path);
     let bytes = fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
     if Digest::of(&bytes) != sha256 {

@@ -13,7 +13,7 @@ use ytrain::data::{Picture, ScanOptions, Split, scan};
 use ytrain::draw;
 
 pub const OPTIONS: ScanOptions =
-    ScanOptions { classes: 3, imgsz: 64, workers: 2, cache_bytes: 1 << 30 };
+    ScanOptions { classes: 3, names: None, imgsz: 64, workers: 2, cache_bytes: 1 << 30 };
 
 pub fn entry(root: &Path, split: &str, path: &str) -> Entry {
     let bytes = fs::read(root.join(path)).unwrap();

@@ -13,10 +13,19 @@
 //! | `box-clipped` | an edge of a box overshoots the picture by more than 0.01 | the box is clipped and kept |
 //! | `zero-size` | a box has no width or no height, at once or after clipping | the line is dropped |
 //! | `duplicate` | a line says the same as an earlier one | one is kept |
+//! | `annotation-malformed` | a VOC file is not XML, or not an annotation | its picture is left out |
+//! | `size-differs` | COCO or VOC gives the picture another size than it has | the picture is left out |
+//! | `object-malformed` | a COCO or VOC object lacks a field, or one has the wrong type | the object is dropped |
+//! | `class-unknown` | a COCO category or a VOC name is none of the classes | the object is dropped |
+//! | `picture-unknown` | a COCO object is on a picture that the file does not list | the object is dropped |
+//! | `polygon-dropped` | a COCO outline is run-length encoded, malformed or outside | the box is kept |
+//! | `picture-unlisted` | the COCO file does not list a picture of the split | the picture is left out |
+//! | `ignored` | objects with `iscrowd` or `difficult`, counted for the split | they are not used |
 //!
 //! No problem at all: no label file or an empty one (the picture is background), blank lines,
 //! CRLF, spaces at either end, a byte order mark, numbers or edges that overshoot by at most 0.01
-//! (they are clipped), a class written like `1.0`.
+//! (they are clipped), a class written like `1.0`. For boxes in pixels the same bounds hold once
+//! they are shares of the picture.
 
 use ybox_spec::events::Event;
 
@@ -34,10 +43,18 @@ pub enum Code {
     BoxClipped,
     ZeroSize,
     Duplicate,
+    AnnotationMalformed,
+    SizeDiffers,
+    ObjectMalformed,
+    ClassUnknown,
+    PictureUnknown,
+    PolygonDropped,
+    PictureUnlisted,
+    Ignored,
 }
 
 impl Code {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 19] = [
         Self::PictureUnreadable,
         Self::LabelNotUtf8,
         Self::FieldCount,
@@ -49,6 +66,14 @@ impl Code {
         Self::BoxClipped,
         Self::ZeroSize,
         Self::Duplicate,
+        Self::AnnotationMalformed,
+        Self::SizeDiffers,
+        Self::ObjectMalformed,
+        Self::ClassUnknown,
+        Self::PictureUnknown,
+        Self::PolygonDropped,
+        Self::PictureUnlisted,
+        Self::Ignored,
     ];
 
     pub fn name(self) -> &'static str {
@@ -64,6 +89,14 @@ impl Code {
             Self::BoxClipped => "box-clipped",
             Self::ZeroSize => "zero-size",
             Self::Duplicate => "duplicate",
+            Self::AnnotationMalformed => "annotation-malformed",
+            Self::SizeDiffers => "size-differs",
+            Self::ObjectMalformed => "object-malformed",
+            Self::ClassUnknown => "class-unknown",
+            Self::PictureUnknown => "picture-unknown",
+            Self::PolygonDropped => "polygon-dropped",
+            Self::PictureUnlisted => "picture-unlisted",
+            Self::Ignored => "ignored",
         }
     }
 }

@@ -4,33 +4,8 @@
 
 use std::collections::HashSet;
 
-use super::problem::{Code, Problem};
-
-/// How far a number may lie outside 0 to 1 and still be taken for a rounding error.
-const TOLERANCE: f64 = 0.01;
-
-/// One labelled object.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Object {
-    pub class: u32,
-    /// Centre x, centre y, width, height as shares of the picture, inside it.
-    pub bbox: [f32; 4],
-}
-
-/// The outline of an object: points (x, y) as shares of the picture, inside it. Empty where the
-/// label is a mere box.
-pub type Polygon = Vec<[f32; 2]>;
-
-/// What a label file says.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Labels {
-    pub objects: Vec<Object>,
-    /// As many as objects.
-    pub polygons: Vec<Polygon>,
-    pub problems: Vec<Problem>,
-    /// False when the file as a whole means nothing, so that its picture should not be used.
-    pub usable: bool,
-}
+use super::shares::{fit, key, within_tolerance};
+use super::{Code, Finding, Labels, Object, Polygon, Problem};
 
 /// Parses the content of label file `file`; valid classes are below `classes`.
 pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
@@ -71,9 +46,6 @@ struct Line {
     clipped: Option<Finding>,
 }
 
-/// A code, and the message that says what was found and what became of it.
-type Finding = (Code, String);
-
 fn not_utf8(file: &str) -> Labels {
     let problem = Problem {
         code: Code::LabelNotUtf8,
@@ -82,11 +54,6 @@ fn not_utf8(file: &str) -> Labels {
         message: "the label file is not UTF-8 text; its picture is left out".into(),
     };
     Labels { problems: vec![problem], ..Labels::default() }
-}
-
-/// Identity of an object, for finding repetitions.
-fn key(object: &Object) -> (u32, [u32; 4]) {
-    (object.class, object.bbox.map(f32::to_bits))
 }
 
 /// None for a blank line.
@@ -106,17 +73,7 @@ fn parse_line(line: &str, classes: u32) -> Result<Option<Line>, Finding> {
         let message = format!("{bad} is not between 0 and 1; the line is dropped");
         return Err((Code::OutsidePicture, message));
     }
-    let inside = corners.map(|v| v.clamp(0.0, 1.0));
-    let bbox = centre_and_size(inside);
-    if !(bbox[2] > 0.0 && bbox[3] > 0.0) {
-        let message =
-            format!("the box is {} wide and {} high; the line is dropped", bbox[2], bbox[3]);
-        return Err((Code::ZeroSize, message));
-    }
-    let overshoots = !corners.into_iter().all(within_tolerance);
-    let clipped = overshoots.then(|| {
-        (Code::BoxClipped, "the box reaches beyond the picture; it is clipped".to_owned())
-    });
+    let (bbox, clipped) = fit(corners)?;
     Ok(Some(Line { object: Object { class, bbox }, polygon, clipped }))
 }
 
@@ -152,10 +109,6 @@ fn class(value: f64, classes: u32) -> Result<u32, Finding> {
     Ok(value as u32)
 }
 
-fn within_tolerance(value: f64) -> bool {
-    (-TOLERANCE..=1.0 + TOLERANCE).contains(&value)
-}
-
 /// Left, top, right, bottom.
 fn corners_of_box(cxcywh: &[f64]) -> [f64; 4] {
     let (half_w, half_h) = (cxcywh[2] / 2.0, cxcywh[3] / 2.0);
@@ -171,10 +124,6 @@ fn corners_of_polygon(points: &[f64]) -> [f64; 4] {
 
 fn polygon(points: &[f64]) -> Polygon {
     points.chunks_exact(2).map(|p| [p[0], p[1]].map(|v| v.clamp(0.0, 1.0) as f32)).collect()
-}
-
-fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
-    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top].map(|v| v as f32)
 }
 
 #[cfg(test)]
