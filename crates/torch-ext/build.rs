@@ -7,9 +7,10 @@ use std::env;
 use std::path::PathBuf;
 
 fn main() {
-    let sources = ["src/shim.cpp", "src/checkpoint.cpp", "src/norm_silu.cpp"];
+    let sources = ["src/shim.cpp", "src/autocast.cpp", "src/checkpoint.cpp", "src/norm_silu.cpp"];
     sources.iter().for_each(|source| println!("cargo:rerun-if-changed={source}"));
     println!("cargo:rerun-if-changed=src/caught.h");
+    println!("cargo:rerun-if-changed=src/autocast.h");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let manifest = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let libtorch = libtorch();

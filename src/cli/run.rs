@@ -85,9 +85,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
-    let order = run::resolve(&request, &store, &|compute| {
+    let order = run::resolve(&request, &store, &|compute, amp| {
         let facts = learn(&args.pretend, context)?;
-        run::settle(known.get_or_init(|| facts), compute)
+        run::settle(known.get_or_init(|| facts), compute, amp)
     })?;
     let facts = known.get().expect("every task has its compute settled");
     let selection =

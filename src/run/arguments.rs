@@ -225,8 +225,8 @@ mod tests {
             ),
             (
                 Task::Train,
-                "amp=True",
-                "`amp` is not a setting of ybox: training is in fp32; mixed precision is not supported yet",
+                "half=True",
+                "`half` is not a setting of ybox: inference is in fp32; lower precision is not supported yet",
             ),
             (
                 Task::Train,

@@ -4,7 +4,6 @@
 /// Answers by key, sorted.
 const FOREIGN: &[(&str, &str)] = &[
     ("agnostic_nms", "boxes only ever suppress boxes of their own class"),
-    ("amp", "training is in fp32; mixed precision is not supported yet"),
     ("angle", OTHER_TASK),
     ("augment", "test-time augmentation is not supported"),
     ("auto_augment", CLASSIFICATION),

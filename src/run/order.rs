@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{
     Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task, TrainConfig,
     ValConfig, model_names,
@@ -64,7 +65,7 @@ struct Given<'a> {
 
 /// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
 /// everything else is known to be right.
-pub type Settle<'a> = &'a dyn Fn(&Compute) -> Result<Compute, Failure>;
+pub type Settle<'a> = &'a dyn Fn(&Compute, Amp) -> Result<(Compute, Amp), Failure>;
 
 /// Resolves `request` against the images of `store`.
 pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order, Failure> {
@@ -221,7 +222,7 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
         wanted.extend(pictures_and_labels(&set, split, pictures).map_err(RunError::from)?);
     }
     let data = (set.root().to_owned(), wanted);
-    config.compute = settle(&config.compute)?;
+    (config.compute, config.amp) = settle(&config.compute, config.amp)?;
     Ok(given.order(Config::Train(config), image, data, weights))
 }
 
@@ -319,7 +320,7 @@ fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     let wanted = pictures_and_labels(&set, &config.split, pictures).map_err(RunError::from)?;
     let data = (set.root().to_owned(), wanted);
     let image = given.image(store)?;
-    config.compute = settle(&config.compute)?;
+    (config.compute, _) = settle(&config.compute, Amp::Off)?;
     Ok(given.order(Config::Val(config), image, data, Some(weights)))
 }
 
@@ -334,7 +335,7 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
         source::find(&given.request.directory, given.launch.source.as_ref().ok_or(needed)?)?;
     let data = (found.root, pictures("source", found.pictures));
     let image = given.image(store)?;
-    config.compute = settle(&config.compute)?;
+    (config.compute, _) = settle(&config.compute, Amp::Off)?;
     Ok(given.order(Config::Predict(config), image, data, Some(weights)))
 }
 
@@ -346,7 +347,7 @@ fn export(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure>
     (config.model, config.names) = (info.model, info.names);
     let folder = weights.parent().expect("a file is in a folder").to_owned();
     let image = given.image(store)?;
-    settle(&Config::EXPORT_COMPUTE)?;
+    settle(&Config::EXPORT_COMPUTE, Amp::Off)?;
     Ok(given.order(Config::Export(config), image, (folder, Vec::new()), Some(weights)))
 }
 

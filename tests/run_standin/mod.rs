@@ -83,7 +83,8 @@ impl Place {
             directory: self.work(),
         };
         let facts = plan::pretend("cpu", &Tables::built_in()).unwrap();
-        let order = run::resolve(&request, &self.store(), &|asked| run::settle(&facts, asked))?;
+        let order =
+            run::resolve(&request, &self.store(), &|asked, amp| run::settle(&facts, asked, amp))?;
         let with = Surroundings {
             engine: &self.stand_in,
             home: &self.home(),

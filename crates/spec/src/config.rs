@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::amp::Amp;
 use crate::augmentation::{self, AugmentSchedule};
 use crate::memory::MemorySize;
 use crate::overrides::{ConfigError, Schema};
@@ -236,6 +237,8 @@ pub struct TrainConfig {
     pub warmup_momentum: f64,
     pub warmup_bias_lr: f64,
     pub cos_lr: bool,
+    /// What the forward pass computes in.
+    pub amp: Amp,
     /// Largest L2 norm of the gradient; larger ones are scaled down to it.
     pub max_grad_norm: f64,
     pub ema_decay: f64,
@@ -312,6 +315,7 @@ impl Default for TrainConfig {
             warmup_momentum: 0.8,
             warmup_bias_lr: 0.1,
             cos_lr: false,
+            amp: Amp::Auto,
             max_grad_norm: 10.0,
             ema_decay: 0.9999,
             ema_tau: 2000.0,

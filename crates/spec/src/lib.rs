@@ -3,6 +3,7 @@
 //!
 //! Nothing in this crate talks to a network, an engine or a GPU; it reads and writes files at most.
 
+pub mod amp;
 pub mod augmentation;
 pub mod canonical;
 pub mod chain;

@@ -17,17 +17,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "autocast.h"
 #include "caught.h"
-
-// Declared here because their header brings in all of ATen.
-namespace at::autocast {
-TORCH_API bool is_autocast_enabled(at::DeviceType);
-TORCH_API void set_autocast_enabled(at::DeviceType, bool);
-TORCH_API at::ScalarType get_autocast_dtype(at::DeviceType);
-TORCH_API void set_autocast_dtype(at::DeviceType, at::ScalarType);
-TORCH_API bool is_autocast_cache_enabled();
-TORCH_API void set_autocast_cache_enabled(bool);
-}  // namespace at::autocast
 
 namespace {
 
@@ -43,31 +34,8 @@ typedef at::Tensor* (*Run)(void* segment, at::Tensor** inputs, size_t count, cha
 typedef void (*Drop)(void* segment);
 }
 
-// What autocast does on a device: backward runs outside of the region that forward ran in.
-struct Autocast {
-  at::DeviceType device;
-  bool enabled;
-  at::ScalarType dtype;
-  // Off while a segment runs again: each weight is used once, and a cast that is kept beyond
-  // backward would keep a graph alive.
-  bool cache;
-
-  static Autocast of(at::DeviceType device) {
-    namespace autocast = at::autocast;
-    return {
-        device,
-        autocast::is_autocast_enabled(device),
-        autocast::get_autocast_dtype(device),
-        autocast::is_autocast_cache_enabled()};
-  }
-
-  void apply() const {
-    at::autocast::set_autocast_enabled(device, enabled);
-    at::autocast::set_autocast_dtype(device, dtype);
-    at::autocast::set_autocast_cache_enabled(cache);
-  }
-};
-
+// Backward runs outside of the region that forward ran in. The cache is off while a segment runs
+// again: each weight is used once, and a cast that is kept beyond backward would keep a graph alive.
 class AutocastGuard {
  public:
   explicit AutocastGuard(Autocast then) : before_(Autocast::of(then.device)) {

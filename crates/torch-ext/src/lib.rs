@@ -1,15 +1,18 @@
 //! The part of libtorch that tch does not bind: the global flags that decide which kernels run,
-//! checkpointing (`checkpoint`), and an operation that keeps less for backward (`norm_silu`).
+//! checkpointing (`checkpoint`), mixed precision (`autocast`), and an operation that keeps less for
+//! backward (`norm_silu`).
 //!
 //! This is the project's only C++. Which flags a run wants is the trainer's business.
 //! The flags are global to the process: set them at start, before the first operation, and on a
 //! CUDA image after the CUDA backend was loaded.
 
+mod autocast;
 mod checkpoint;
 mod norm_silu;
 
 use std::ffi::{CStr, c_char};
 
+pub use autocast::{Precision, autocast};
 pub use checkpoint::{Pass, checkpoint};
 pub use norm_silu::{Norm, norm_silu};
 

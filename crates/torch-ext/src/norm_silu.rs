@@ -104,6 +104,38 @@ mod tests {
     }
 
     #[test]
+    fn takes_maps_in_bf16_with_parameters_in_fp32() {
+        let one_pass = |fused: bool| {
+            let map = Tensor::arange(360, FLOAT).sin().view([3, 5, 4, 6]).to_kind(Kind::BFloat16);
+            let leaf = |t: Tensor| t.set_requires_grad(true);
+            let (map, weight) = (leaf(map), leaf(Tensor::arange(5, FLOAT) * 0.1 + 1.0));
+            let bias = leaf(Tensor::arange(5, FLOAT) * 0.2);
+            let (mean, var) = (Tensor::zeros([5], FLOAT), Tensor::ones([5], FLOAT));
+            let running = Some((&mean, &var));
+            let y = if fused {
+                let (weight, bias) = (&weight, &bias);
+                let norm = Norm { weight, bias, running, momentum: 0.03, eps: 1e-3 };
+                norm_silu(&map, norm).unwrap()
+            } else {
+                let (w, b) = (Some(&weight), Some(&bias));
+                map.batch_norm(w, b, Some(&mean), Some(&var), true, 0.03, 1e-3, true).silu()
+            };
+            (y.to_kind(Kind::Float) * map.detach().cos()).sum(Kind::Float).backward();
+            [y.detach(), map.grad(), weight.grad(), bias.grad(), mean, var]
+        };
+        let (fused, plain) = (one_pass(true), one_pass(false));
+        use Kind::{BFloat16, Float};
+        let kinds = fused.each_ref().map(Tensor::kind);
+        assert_eq!(kinds, [BFloat16, BFloat16, Float, Float, Float, Float]);
+        for (i, (a, b)) in fused.iter().zip(&plain).enumerate() {
+            assert!(
+                a.to_kind(Float).allclose(&b.to_kind(Float), 2e-2, 2e-2, false),
+                "{i}: {a} {b}"
+            );
+        }
+    }
+
+    #[test]
     fn runs_again_without_statistics_and_without_gradients() {
         let x = Tensor::arange(24, FLOAT).view([2, 3, 2, 2]);
         let (one, zero) = (Tensor::ones([3], FLOAT), Tensor::zeros([3], FLOAT));

@@ -34,6 +34,8 @@ pub enum TrainerError {
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
     AttentionPath { path: &'static str, device: &'static str },
+    #[error("the config leaves `amp` open: it must say off or bf16")]
+    AmpOpen,
     #[error("no weights were given")]
     NoWeights,
     #[error(
@@ -84,7 +86,7 @@ impl TrainerError {
         match self {
             Self::Read { .. } => "read-failed",
             Self::Write { .. } => "write-failed",
-            Self::Config { .. } | Self::WrongTask { .. } => "bad-config",
+            Self::Config { .. } | Self::WrongTask { .. } | Self::AmpOpen => "bad-config",
             Self::Manifest { .. } => "bad-manifest",
             Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",

@@ -1,7 +1,8 @@
 //! Pinning what decides the bits of the arithmetic, before libtorch does any.
 
 use tch::Device;
-use torch_ext::{SdpBackends, set_deterministic, set_sdp_backends};
+use torch_ext::{Precision, SdpBackends, autocast, set_deterministic, set_sdp_backends};
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
 use crate::error::TrainerError;
@@ -44,6 +45,29 @@ fn choose_attention(path: AttentionPath) -> Result<(), TrainerError> {
         }
     };
     Ok(set_sdp_backends(SdpBackends { flash, mem_efficient: false, math: false })?)
+}
+
+/// What a training's forward pass is cast to, if to anything.
+///
+/// # Errors
+/// When the config leaves it open.
+pub fn precision(amp: Amp) -> Result<Option<Precision>, TrainerError> {
+    match amp {
+        Amp::Off => Ok(None),
+        Amp::Bf16 => Ok(Some(Precision::Bf16)),
+        Amp::Auto => Err(TrainerError::AmpOpen),
+    }
+}
+
+/// Runs `work` under autocast of `precision`, if there is one.
+pub fn in_precision<T>(
+    precision: Option<Precision>,
+    work: impl FnOnce() -> T,
+) -> Result<T, TrainerError> {
+    match precision {
+        Some(precision) => Ok(autocast(device(), precision, work)?),
+        None => Ok(work()),
+    }
 }
 
 /// Where tensors live.

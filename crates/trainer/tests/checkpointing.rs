@@ -1,10 +1,11 @@
 //! Checkpointing changes memory and time, never a bit: losses, gradients and running statistics
-//! after several steps are those of a training that keeps everything.
+//! after several steps are those of a training that keeps everything, in fp32 and in bf16.
 
 // clippy.toml allows it in #[test] functions; here it is also in what they share.
 #![allow(clippy::unwrap_used)]
 
 use tch::{Device, Kind, Tensor, no_grad};
+use torch_ext::{Precision, autocast};
 use ybox_spec::config::{AttentionPath, Checkpointing};
 use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
 use ytrain::model::{Mode, ModelSpec, Yolo12};
@@ -38,9 +39,19 @@ fn bits(tensor: &Tensor) -> Vec<f32> {
     Vec::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1)).unwrap()
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Trained {
+    name: &'static str,
+    steps: i64,
+    side: i64,
+    /// Forward is cast to it.
+    bf16: bool,
+}
+
 /// Trains by plain gradient descent; gradients of two batches, one smaller than the other, are added
 /// up before each step.
-fn train(name: &str, policy: Checkpointing, steps: i64, side: i64) -> Bits {
+fn train(trained: Trained, policy: Checkpointing) -> Bits {
+    let Trained { name, steps, side, bf16 } = trained;
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
     let spec = ModelSpec::parse(name, CLASSES as i64).unwrap();
@@ -52,7 +63,12 @@ fn train(name: &str, policy: Checkpointing, steps: i64, side: i64) -> Bits {
     for step in 0..steps {
         for batch in 0..2 {
             let images = 2 - batch;
-            let raw = model.forward(&pictures(images, side, 2 * step + batch), Mode::Train);
+            let pictures = pictures(images, side, 2 * step + batch);
+            let forward = || model.forward(&pictures, Mode::Train);
+            let raw = match bf16 {
+                true => autocast(Device::Cpu, Precision::Bf16, forward).unwrap(),
+                false => forward(),
+            };
             let loss = loss.compute(&raw, &objects(images));
             loss.total.backward();
             found.push((format!("loss {step}.{batch}"), bits(&loss.items)));
@@ -69,11 +85,11 @@ fn train(name: &str, policy: Checkpointing, steps: i64, side: i64) -> Bits {
     found
 }
 
-fn assert_same_bits(name: &str, policies: &[Checkpointing], steps: i64, side: i64) {
-    let expected = train(name, Checkpointing::None, steps, side);
+fn assert_same_bits(trained: Trained, policies: &[Checkpointing]) {
+    let expected = train(trained, Checkpointing::None);
     assert!(expected.iter().flat_map(|(_, values)| values).all(|value| value.is_finite()));
     for policy in policies {
-        let found = train(name, *policy, steps, side);
+        let found = train(trained, *policy);
         assert_eq!(found.len(), expected.len());
         let differing: Vec<&str> = expected
             .iter()
@@ -83,21 +99,48 @@ fn assert_same_bits(name: &str, policies: &[Checkpointing], steps: i64, side: i6
             })
             .map(|((what, _), _)| what.as_str())
             .collect();
-        assert!(differing.is_empty(), "{name} with {}: {differing:?} differ", policy.name());
+        assert!(differing.is_empty(), "{trained:?} with {}: {differing:?} differ", policy.name());
     }
 }
 
 #[test]
 fn yolov12n_trains_to_the_same_bits_under_every_policy() {
-    assert_same_bits("yolov12n", &Checkpointing::ALL[1..], 5, 64);
+    let trained = Trained { name: "yolov12n", steps: 5, side: 64, bf16: false };
+    assert_same_bits(trained, &Checkpointing::ALL[1..]);
+}
+
+#[test]
+fn yolov12n_trains_to_the_same_bits_in_bf16_again_and_under_every_policy() {
+    let trained = Trained { name: "yolov12n", steps: 3, side: 64, bf16: true };
+    assert_same_bits(trained, &Checkpointing::ALL);
+}
+
+/// Summed over the components: single ones follow which cells are assigned, which a rounding can
+/// change.
+#[test]
+fn losses_in_bf16_are_close_to_those_in_fp32() {
+    let losses = |bf16| {
+        let trained = Trained { name: "yolov12n", steps: 3, side: 128, bf16 };
+        let found = train(trained, Checkpointing::None).into_iter();
+        let losses = found.filter(|(name, _)| name.starts_with("loss"));
+        losses.map(|(_, values)| values.iter().sum::<f32>()).collect::<Vec<_>>()
+    };
+    let (short, full) = (losses(true), losses(false));
+    assert_eq!(short.len(), 3 * 2);
+    assert_ne!(short, full);
+    for (a, b) in short.iter().zip(&full) {
+        assert!((a - b).abs() < 0.02 * b, "{short:?} {full:?}");
+    }
 }
 
 #[test]
 fn yolo12n_trains_to_the_same_bits_under_every_policy() {
-    assert_same_bits("yolo12n", &Checkpointing::ALL[1..], 5, 64);
+    let trained = Trained { name: "yolo12n", steps: 5, side: 64, bf16: false };
+    assert_same_bits(trained, &Checkpointing::ALL[1..]);
 }
 
 #[test]
 fn yolov12l_trains_to_the_same_bits_with_all_of_it_checkpointed() {
-    assert_same_bits("yolov12l", &[Checkpointing::LayerHead], 1, 64);
+    let trained = Trained { name: "yolov12l", steps: 1, side: 64, bf16: false };
+    assert_same_bits(trained, &[Checkpointing::LayerHead]);
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Checkpointing, Config, TrainConfig};
 use ybox_spec::events::{Event, read_log};
 use ybox_spec::memory::MemoryPlan;
@@ -21,6 +22,7 @@ fn config() -> TrainConfig {
         epochs: 1,
         batch: 4,
         imgsz: 96,
+        amp: Amp::Off,
         ..TrainConfig::default()
     };
     config.compute.attention = AttentionPath::Flash;

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use data_support::patterned;
 use serde_json::Value;
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Config, TrainConfig};
 use ybox_spec::manifest::{Entry, Manifest};
 
@@ -25,6 +26,7 @@ fn a_failed_allocation_is_an_error_with_advice() {
         imgsz: IMGSZ,
         batch: 2,
         compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
+        amp: Amp::Off,
         ..TrainConfig::default()
     });
     let (yaml, manifest) = (out.path().join("config.yaml"), out.path().join("data.manifest"));

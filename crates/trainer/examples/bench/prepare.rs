@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::Digest;
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{Config, TrainConfig};
 use ybox_spec::dataset::{DataSet, label_path};
 use ybox_spec::manifest::{Entry, Manifest};
@@ -25,7 +26,7 @@ pub fn run(args: &Args) -> Outcome {
     let set = DataSet::open(&args.data)?;
     fs::create_dir_all(&args.out)?;
     let names = set.names().to_vec();
-    let config = Config::Train(TrainConfig { names, ..TrainConfig::default() });
+    let config = Config::Train(TrainConfig { names, amp: Amp::Off, ..TrainConfig::default() });
     let mut config = serde_json::to_value(config)?;
     for setting in &args.settings {
         let (key, value) = setting.split_once('=').ok_or("settings are `key=value`")?;

@@ -12,7 +12,6 @@ use crate::data::Batch;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::model::Mode;
 use crate::optim::Rates;
 use crate::progress::Phase;
 use crate::{numerics, tensors};
@@ -60,7 +59,7 @@ impl Session {
             let batch = batch?;
             outputs.draw_batch(&batch)?;
             rates = self.rates(epoch, sums.batches);
-            self.accumulate(&batch);
+            self.accumulate(&batch)?;
             sums.add(&batch);
             if self.pending.batches >= rates.accumulate {
                 let at = Place { epoch, step: outputs.steps() };
@@ -84,7 +83,7 @@ impl Session {
     }
 
     /// Adds the gradients of `batch`.
-    fn accumulate(&mut self, batch: &Batch) {
+    fn accumulate(&mut self, batch: &Batch) -> Result<(), TrainerError> {
         #[cfg(test)]
         let batch = &self.faults.batch(batch);
         let device = numerics::device();
@@ -92,12 +91,13 @@ impl Session {
         let images = tensors::images(batch, device);
         #[cfg(test)]
         let images = self.faults.images(images);
-        let raw = self.model.forward(&images, Mode::Train);
+        let raw = self.forward(&images)?;
         let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
         #[cfg(test)]
         let loss = self.faults.loss(loss);
         loss.total.backward();
         self.pending.add(&loss, batch.indices.len());
+        Ok(())
     }
 
     /// Moves the weights by the gradients that have been added up, unless they are unhealthy;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use ybox_spec::Digest;
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, AutoCheckpointing, Checkpointing, Compute, TrainConfig};
 use ybox_spec::events::{Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
@@ -40,6 +41,7 @@ fn config(epochs: u32) -> TrainConfig {
         nbs: 4,
         imgsz: SIDE,
         ema_tau: 20.0,
+        amp: Amp::Off,
         compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
         ..TrainConfig::default()
     }
@@ -235,6 +237,19 @@ fn training_goes_on_after_the_safe_path_was_taken() {
     let trained = train(&config(4), (2..8).map(|batch| (batch, GradientNan)));
     assert_eq!(trained.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
     trained.is_healthy();
+}
+
+#[test]
+fn mixed_precision_trains_to_other_bits_and_to_the_same_ones_again() {
+    let weights = |amp| {
+        let trained = train(&TrainConfig { amp, ..config(1) }, []);
+        trained.is_healthy();
+        assert_eq!(trained.acts(), []);
+        fs::read(trained.dir.path().join("out/weights/last.safetensors")).unwrap()
+    };
+    let (full, mixed) = (weights(Amp::Off), weights(Amp::Bf16));
+    assert!(full != mixed);
+    assert!(mixed == weights(Amp::Bf16));
 }
 
 #[test]

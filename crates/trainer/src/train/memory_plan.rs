@@ -119,8 +119,10 @@ pub fn measure(
     let before = memory::resident_bytes();
     let side = largest_side(config);
     let loss = DetectionLoss::new(classes, Gains::default(), Assigner::default());
+    let precision = numerics::precision(config.amp)?;
     for _ in 0..2 {
-        let raw = model.forward(&pictures(batch.into(), side), Mode::Train);
+        let images = pictures(batch.into(), side);
+        let raw = numerics::in_precision(precision, || model.forward(&images, Mode::Train))?;
         loss.compute(&raw, &objects(batch.into())).total.backward();
     }
     let step = memory::peak_bytes().saturating_sub(before);

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tch::Tensor;
+use torch_ext::Precision;
 use ybox_spec::config::{AttentionPath, Checkpointing, Freeze, TrainConfig};
 
 use super::guard::Guard;
@@ -13,7 +15,7 @@ use crate::error::TrainerError;
 use crate::job::Job;
 use crate::loading::starting_point;
 use crate::loss::{Assigner, DetectionLoss, Gains, class};
-use crate::model::{ParameterKind, Yolo12};
+use crate::model::{Mode, ParameterKind, Yolo12};
 use crate::numerics;
 use crate::optim::schedule::Extent;
 use crate::optim::{Ema, Group, Optimizer, Parameter, Schedule};
@@ -34,6 +36,8 @@ pub struct Session {
     /// The last healthy state.
     pub(super) snapshot: Snapshot,
     pub(super) attention: AttentionPath,
+    /// What forward is cast to.
+    precision: Option<Precision>,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
     /// The model that the moving average is copied into to be measured and saved.
@@ -88,6 +92,7 @@ impl Session {
             optimizer,
             ema,
             attention: config.compute.attention,
+            precision: numerics::precision(config.amp)?,
             #[cfg(test)]
             faults: Default::default(),
             loss: DetectionLoss::new(classes, gains, Assigner::default())
@@ -103,6 +108,11 @@ impl Session {
             checkpointing,
             freeze: config.freeze.clone(),
         })
+    }
+
+    /// The raw maps of a batch of training pictures, `[N, 3, H, W]`.
+    pub(super) fn forward(&self, images: &Tensor) -> Result<[Tensor; 3], TrainerError> {
+        numerics::in_precision(self.precision, || self.model.forward(images, Mode::Train))
     }
 
     /// The moving average as a model.
