@@ -53,15 +53,22 @@ fn short(plan: &MemoryPlan) -> String {
     }
 }
 
-fn plan(config: &TrainConfig, job: &Job) -> Result<MemoryPlan, TrainerError> {
+fn plan(config: &TrainConfig, job: &mut Job) -> Result<MemoryPlan, TrainerError> {
     let there_is = (memory::available_bytes() as f64 * USABLE) as u64;
     let available = job
         .memory
         .map_or(there_is, |cap| there_is.min(cap.0.saturating_sub(memory::resident_bytes())));
-    let policies = Checkpointing::ALL
-        .into_iter()
-        .map(|policy| predict(config, job, policy))
-        .collect::<Result<_, _>>()?;
+    let mut policies = Vec::new();
+    for policy in Checkpointing::ALL {
+        match predict(config, job, policy) {
+            Ok(planned) => policies.push(planned),
+            // Most likely there is not even memory to measure it: a policy that needs less may fit.
+            Err(error) if policy != Checkpointing::LayerHead => {
+                job.emit.note("memory-not-measured", format!("{error}; it is not taken"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(MemoryPlan::new(config.batch, available, policies))
 }
 

@@ -1,0 +1,82 @@
+//! What is said of a run beside its config.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::checkpointing::{AutoCheckpointing, Checkpointing};
+use super::ranges::within;
+use crate::memory::MemorySize;
+use crate::overrides::{ConfigError, Schema};
+
+/// Settings of a run that can't change its result: they are recorded, never hashed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Launch {
+    /// The data set's YAML file.
+    pub data: Option<String>,
+    /// Weights to validate, to predict with, to export, or to start training from.
+    pub weights: Option<String>,
+    /// Pictures to predict on: a file, a folder or a glob.
+    pub source: Option<String>,
+    /// A file of settings to use instead of the model's preset.
+    pub cfg: Option<String>,
+    /// Loader threads.
+    pub workers: u32,
+    /// Memory for time in training.
+    pub checkpointing: AutoCheckpointing,
+    /// The most memory that `checkpointing=auto` plans with, like `12GiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub device: String,
+    /// Folder of run folders; by default `runs/<task>`.
+    pub project: Option<String>,
+    /// Name of the run folder; by default `exp`, numbered when taken.
+    pub name: Option<String>,
+    /// Write into an existing run folder of that name.
+    pub exist_ok: bool,
+    /// Draw curves and sample pictures (train, val).
+    pub plots: bool,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self {
+            data: None,
+            weights: None,
+            source: None,
+            cfg: None,
+            workers: 2,
+            checkpointing: AutoCheckpointing::Is(Checkpointing::None),
+            memory: None,
+            device: "auto".into(),
+            project: None,
+            name: None,
+            exist_ok: false,
+            plots: true,
+        }
+    }
+}
+
+/// `device=0` is a number to YAML, `device=0,1` a text.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Number(u32),
+        Text(String),
+    }
+    Ok(match Scalar::deserialize(deserializer)? {
+        Scalar::Number(number) => number.to_string(),
+        Scalar::Text(text) => text,
+    })
+}
+
+impl Schema for Launch {
+    fn check(&self) -> Result<(), ConfigError> {
+        if let Some(memory) = &self.memory {
+            let size = memory.parse::<MemorySize>();
+            size.map_err(|reason| ConfigError::Value { key: "memory".into(), reason })?;
+        }
+        within("workers", f64::from(self.workers), 1.0, 512.0)
+    }
+}

@@ -1,0 +1,148 @@
+//! The configuration schema of the tasks, its defaults, ranges and hash. A resolved config
+//! holds everything that may change a result and nothing that may not: where files lie, how many
+//! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
+
+mod checkpointing;
+mod compute;
+mod inference;
+mod launch;
+mod ranges;
+mod train;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, canonical};
+
+pub use checkpointing::{AutoCheckpointing, Checkpointing};
+pub use compute::{AttentionPath, Compute, Numerics};
+pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};
+pub use launch::{Launch, text};
+pub use ranges::{SCALES, model_names};
+pub use train::{Compat, Freeze, LAST_LAYER, OptimizerChoice, SINGLE_CLASS, TrainConfig};
+
+/// Domain of the config hash. A change to the meaning of any key forces a new version.
+pub const CONFIG_DOMAIN: &str = "ybox.config.v1";
+
+/// A resolved configuration, tagged by its task. This is what `config.yaml` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "lowercase")]
+#[allow(clippy::large_enum_variant, reason = "there is one of them in a program")]
+pub enum Config {
+    Train(TrainConfig),
+    Val(ValConfig),
+    Predict(PredictConfig),
+    Export(ExportConfig),
+}
+
+impl Config {
+    /// An export has no settings of its own here: it rewrites numbers in a fixed order, into a graph
+    /// whose attention is the plain one.
+    pub const EXPORT_COMPUTE: Compute =
+        Compute { attention: AttentionPath::Safe, numerics: Numerics::Portable, threads: 1 };
+
+    pub fn digest(&self) -> Digest {
+        canonical::digest(CONFIG_DOMAIN, self)
+    }
+
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Train(_) => Task::Train,
+            Self::Val(_) => Task::Val,
+            Self::Predict(_) => Task::Predict,
+            Self::Export(_) => Task::Export,
+        }
+    }
+
+    pub fn attention(&self) -> AttentionPath {
+        self.compute().attention
+    }
+
+    pub fn compute(&self) -> &Compute {
+        match self {
+            Self::Train(c) => &c.compute,
+            Self::Val(c) => &c.compute,
+            Self::Predict(c) => &c.compute,
+            Self::Export(_) => &Self::EXPORT_COMPUTE,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    Train,
+    Val,
+    Predict,
+    Export,
+}
+
+impl Task {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Predict => "predict",
+            Self::Export => "export",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overrides::Schema;
+
+    #[test]
+    fn survives_yaml_and_keeps_its_hash() {
+        let config = Config::Train(TrainConfig::default());
+        let yaml = serde_yaml::to_string(&config).unwrap();
+        let back: Config = serde_yaml::from_str(&yaml).unwrap();
+        assert_eq!(back, config);
+        assert_eq!(back.digest(), config.digest());
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        TrainConfig::default().check().unwrap();
+        ValConfig::default().check().unwrap();
+        PredictConfig::default().check().unwrap();
+        ExportConfig::default().check().unwrap();
+        Launch::default().check().unwrap();
+    }
+
+    #[test]
+    fn layers_are_frozen_by_number_or_by_list_but_never_all() {
+        let freeze = |yaml: &str| {
+            let values = crate::overrides::parse_preset(yaml)?;
+            crate::overrides::resolve(&[values], &[]).map(|config: TrainConfig| config.freeze)
+        };
+        assert_eq!(freeze("freeze: 2"), Ok(Freeze::First(2)));
+        let listed = freeze("freeze: [0, 21]").unwrap();
+        assert_eq!([0, 1, 21].map(|layer| listed.covers(layer)), [true, false, true]);
+        assert_eq!(freeze("freeze: 22").unwrap_err().to_string(), "freeze: 22 is outside 0 to 21");
+        let all = serde_yaml::to_string(&(0..=LAST_LAYER).collect::<Vec<_>>()).unwrap();
+        let error = freeze(&format!("freeze:\n{all}")).unwrap_err().to_string();
+        assert!(error.starts_with("freeze: every layer is frozen"), "{error}");
+    }
+
+    #[test]
+    fn refuses_values_out_of_range_by_name() {
+        let config = TrainConfig { imgsz: 300, ..Default::default() };
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "imgsz: 300 is not a multiple of the largest stride, 32"
+        );
+        let config = TrainConfig { fliplr: 2.0, ..Default::default() };
+        assert_eq!(config.check().unwrap_err().to_string(), "fliplr: 2 is outside 0 to 1");
+        let config = TrainConfig { seed: 1 << 53, ..Default::default() };
+        assert!(config.check().unwrap_err().to_string().starts_with("seed: 9007199254740992 is"));
+        let config = TrainConfig { model: "yolo11n".into(), ..Default::default() };
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .starts_with("model: `yolo11n` is not one of yolov12n")
+        );
+    }
+}

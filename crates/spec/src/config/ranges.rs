@@ -1,0 +1,53 @@
+//! What values may be: names of models, sides of pictures, ranges of numbers.
+
+use crate::overrides::ConfigError;
+
+/// Scales of both published graphs.
+pub const SCALES: [char; 5] = ['n', 's', 'm', 'l', 'x'];
+
+/// The names that `model=` takes.
+pub fn model_names() -> impl Iterator<Item = String> {
+    ["yolov12", "yolo12"]
+        .into_iter()
+        .flat_map(|graph| SCALES.into_iter().map(move |scale| format!("{graph}{scale}")))
+}
+
+pub(super) fn check_model(model: &str) -> Result<(), ConfigError> {
+    one_of("model", model, model_names())
+}
+
+pub(super) fn check_imgsz(imgsz: u32) -> Result<(), ConfigError> {
+    within("imgsz", f64::from(imgsz), 32.0, 8192.0)?;
+    if imgsz.is_multiple_of(32) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: "imgsz".into(),
+        reason: format!("{imgsz} is not a multiple of the largest stride, 32"),
+    })
+}
+
+pub(super) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("{value} is outside {low} to {high}"),
+    })
+}
+
+pub(super) fn one_of(
+    key: &str,
+    value: &str,
+    allowed: impl IntoIterator<Item = String>,
+) -> Result<(), ConfigError> {
+    let allowed: Vec<_> = allowed.into_iter().collect();
+    if allowed.iter().any(|a| a == value) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("`{value}` is not one of {}", allowed.join(", ")),
+    })
+}
