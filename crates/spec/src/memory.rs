@@ -74,13 +74,14 @@ pub struct PlannedPolicy {
 }
 
 impl MemoryPlan {
-    /// The first policy that fits is chosen; the last, which needs least, where none does.
+    /// The first policy that fits is chosen; the one that needs least where none does.
     ///
     /// # Panics
     /// Without policies.
     pub fn new(batch: u32, available: u64, policies: Vec<PlannedPolicy>) -> Self {
         let fitting = policies.iter().find(|planned| planned.peak <= available);
-        let chosen = fitting.or(policies.last()).expect("at least one policy is planned").policy;
+        let least = || policies.iter().min_by_key(|planned| planned.peak);
+        let chosen = fitting.or_else(least).expect("at least one policy is planned").policy;
         Self { batch, available, policies, chosen }
     }
 
@@ -90,9 +91,9 @@ impl MemoryPlan {
 
     /// The largest batch that fits under the policy that needs least; 0 where none does.
     pub fn largest_batch(&self) -> u64 {
-        let Some(last) = self.policies.last() else { return 0 };
-        let fixed = last.peak.saturating_sub(last.per_picture * u64::from(self.batch));
-        self.available.saturating_sub(fixed) / last.per_picture.max(1)
+        let Some(least) = self.policies.iter().min_by_key(|planned| planned.peak) else { return 0 };
+        let fixed = least.peak.saturating_sub(least.per_picture * u64::from(self.batch));
+        self.available.saturating_sub(fixed) / least.per_picture.max(1)
     }
 }
 

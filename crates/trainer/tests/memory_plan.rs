@@ -82,6 +82,7 @@ fn auto_takes_what_fits_and_trains_to_the_same_bits() {
     let peak = |policy| plan.policies.iter().find(|p| p.policy == policy).unwrap().peak;
     assert!(peak(Checkpointing::LayerHead) < peak(Checkpointing::None), "{plan:?}");
     assert!(!plan.fits());
-    assert_eq!(plan.chosen, Checkpointing::LayerHead);
+    let least = plan.policies.iter().min_by_key(|planned| planned.peak).unwrap();
+    assert_eq!(plan.chosen, least.policy);
     assert!(tight == weights, "neither planning nor the policy changes the weights");
 }

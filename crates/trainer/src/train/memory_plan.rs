@@ -22,7 +22,8 @@ const OBJECTS: i64 = 16;
 /// What a training holds beside a step, as a multiple of its weights: the moving average and the
 /// model it is measured with, AdamW's two moments, and a healthy state (weights, average, moments).
 const STATE_OF_WEIGHTS: u64 = 8;
-/// Share of the memory there is that a plan uses: the prediction is a straight line.
+/// Share of the memory there is that a plan uses: trainings have come to up to 8 % more than the
+/// straight line predicts.
 const USABLE: f64 = 0.9;
 
 /// The policy to train with; says the plan where one had to be made.
@@ -54,10 +55,9 @@ fn short(plan: &MemoryPlan) -> String {
 }
 
 fn plan(config: &TrainConfig, job: &mut Job) -> Result<MemoryPlan, TrainerError> {
-    let there_is = (memory::available_bytes() as f64 * USABLE) as u64;
-    let available = job
-        .memory
-        .map_or(there_is, |cap| there_is.min(cap.0.saturating_sub(memory::resident_bytes())));
+    let there_is = memory::available_bytes();
+    let capped = job.memory.map(|cap| cap.0.saturating_sub(memory::resident_bytes()));
+    let available = (capped.map_or(there_is, |cap| cap.min(there_is)) as f64 * USABLE) as u64;
     let mut policies = Vec::new();
     for policy in Checkpointing::ALL {
         match predict(config, job, policy) {
