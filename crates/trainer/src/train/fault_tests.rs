@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use ybox_spec::Digest;
 use ybox_spec::amp::Amp;
-use ybox_spec::config::{AttentionPath, AutoCheckpointing, Checkpointing, Compute, TrainConfig};
+use ybox_spec::config::{
+    AttentionPath, AutoCheckpointing, Checkpointing, Compute, OptimizerChoice, TrainConfig,
+};
 use ybox_spec::events::{Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
 use ybox_spec::intervention::{Cause, Intervention};
@@ -253,9 +255,17 @@ fn mixed_precision_trains_to_other_bits_and_to_the_same_ones_again() {
 }
 
 #[test]
-#[ignore = "trains for a minute: cargo test -p ytrain --lib fault_tests -- --ignored"]
+#[ignore = "trains for two minutes: cargo test -p ytrain --lib fault_tests -- --ignored"]
 fn a_fault_costs_no_accuracy() {
-    let still = TrainConfig { mosaic: 0.0, scale: 0.1, fliplr: 0.0, ..config(60) };
+    let still = TrainConfig {
+        optimizer: OptimizerChoice::AdamW,
+        lr0: 0.004,
+        warmup_epochs: 1.0,
+        mosaic: 0.0,
+        scale: 0.1,
+        fliplr: 0.0,
+        ..config(100)
+    };
     let map50 = |faults: &[(u64, Fault)]| {
         let trained = train(&still, faults.iter().copied());
         trained.is_healthy();
