@@ -24,7 +24,6 @@ pub struct Launch {
     /// Memory for time in training.
     pub checkpointing: AutoCheckpointing,
     /// The most memory that `checkpointing=auto` plans with, like `12GiB`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,

@@ -101,6 +101,15 @@ mod tests {
         assert_eq!(back.digest(), config.digest());
     }
 
+    /// Keys are found by writing the defaults: one that is left out there would be refused.
+    #[test]
+    fn settings_without_a_default_are_keys_too() {
+        let keys = crate::overrides::keys::<Launch>();
+        for key in ["data", "weights", "source", "memory", "project"] {
+            assert!(keys.iter().any(|k| k == key), "{key}");
+        }
+    }
+
     #[test]
     fn every_default_is_within_its_range() {
         TrainConfig::default().check().unwrap();
