@@ -4,10 +4,9 @@
 // What a test's own functions can't unwrap is a failed test.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod coco_support;
 
+use coco_support::{by_pycocotools, python};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -118,31 +117,13 @@ fn coco(pictures: &[Picture]) -> Value {
     })
 }
 
-fn oracle(python: &Path, data: &Value) -> Vec<f64> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/coco_oracle.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(data.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 #[test]
 fn the_twelve_numbers_equal_pycocotools() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle-venv/bin/python");
-    if !python.exists() {
-        println!("skipped: no {}; scripts/oracle-venv.sh makes it", python.display());
-        return;
-    }
+    let Some(python) = python() else { return };
     for seed in 0..3 {
         let pictures = pictures(seed);
         let numbers = evaluator(&pictures).coco_numbers().unwrap();
-        let expected = oracle(&python, &coco(&pictures));
+        let expected = by_pycocotools(&python, &coco(&pictures));
         println!("seed {seed}: {numbers:.4?}");
         assert_eq!((numbers.len(), expected.len()), (12, 12));
         for (i, (found, expected)) in numbers.iter().zip(&expected).enumerate() {

@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod coco_support;
 mod data_support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use coco_support::{by_pycocotools, python};
 use data_support::Drawn;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -171,29 +172,6 @@ fn labels(found: &[Value], id: &Value, (width, height): (u32, u32)) -> (String, 
         }));
     }
     (lines, truths)
-}
-
-fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle-venv/bin/python");
-    if !python.exists() {
-        println!("skipped: no {}; scripts/oracle-venv.sh makes it", python.display());
-        return None;
-    }
-    Some(python)
-}
-
-fn by_pycocotools(python: &Path, data: &Value) -> Vec<f64> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/coco_oracle.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(data.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Names of pictures, and what COCO calls them.

@@ -8,9 +8,10 @@ use ybox_spec::config::{AttentionPath, Checkpointing, TrainConfig};
 use ybox_spec::dataset::DataSet;
 use ytrain::data::{Batch, Loader};
 use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
-use ytrain::model::{Mode, ModelSpec, ParameterKind, Yolo12};
+use ytrain::model::{Mode, ModelSpec, Yolo12};
 use ytrain::optim::schedule::Extent;
-use ytrain::optim::{Algorithm, Group, Optimizer, Parameter, Schedule};
+use ytrain::optim::{Algorithm, Optimizer, Schedule};
+use ytrain::train::parameters;
 
 use crate::data::train_split;
 use crate::{Outcome, process};
@@ -71,16 +72,6 @@ pub fn run(args: &Args) -> Outcome {
     });
     println!("{figures}");
     Ok(())
-}
-
-fn parameters(model: &Yolo12) -> Vec<Parameter> {
-    let group = |kind| match kind {
-        ParameterKind::Weight => Group::Weights,
-        ParameterKind::Norm => Group::Norms,
-        ParameterKind::Bias => Group::Biases,
-    };
-    let all = model.parameters().into_iter();
-    all.map(|p| Parameter { name: p.name, tensor: p.tensor, group: group(p.kind) }).collect()
 }
 
 fn images(batch: &Batch) -> Tensor {

@@ -33,6 +33,7 @@ use epoch::Trained;
 pub use memory_plan::measure;
 use outputs::Outputs;
 use session::Session;
+pub use session::parameters;
 use settings::Augmentations;
 
 pub fn run(config: &TrainConfig, job: &mut Job) -> Result<Outcome, TrainerError> {

@@ -139,7 +139,8 @@ impl Session {
     }
 }
 
-fn parameters(model: &Yolo12) -> Vec<Parameter> {
+/// What the optimizer moves: parameters that are not frozen, by how they are decayed.
+pub fn parameters(model: &Yolo12) -> Vec<Parameter> {
     let group = |kind| match kind {
         ParameterKind::Weight => Group::Weights,
         ParameterKind::Norm => Group::Norms,
