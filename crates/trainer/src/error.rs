@@ -14,7 +14,7 @@ use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
 use crate::optim::StateError;
 use crate::out_of_memory::Shortage;
-use crate::weights::WeightsFileError;
+use crate::weights::{FormatError, WeightsFileError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
@@ -63,6 +63,8 @@ pub enum TrainerError {
     #[error(transparent)]
     Weights(#[from] WeightsFileError),
     #[error(transparent)]
+    Tensors(#[from] FormatError),
+    #[error(transparent)]
     Eval(#[from] EvalError),
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -98,7 +100,9 @@ impl TrainerError {
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
-            Self::StateDict(_) | Self::State(_) | Self::Weights(_) => "bad-weights",
+            Self::StateDict(_) | Self::State(_) | Self::Weights(_) | Self::Tensors(_) => {
+                "bad-weights"
+            }
             Self::Eval(_) => "scoring-failed",
             Self::Convert(_) => "convert-failed",
             Self::Export(_) => "export-failed",

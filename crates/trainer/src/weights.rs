@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, View, serialize};
 use tch::{Device, Kind, TchError, Tensor};
+use ybox_spec::Digest;
+use ybox_spec::chain::PARAMETERS_DOMAIN;
+use ybox_spec::digest::Hasher;
 use ybox_spec::files::write_atomic;
 use ybox_spec::weights::{METADATA_KEY, WeightsInfo};
 
@@ -54,6 +57,18 @@ pub fn write(
     let bytes = encode(state, info).map_err(format)?;
     write_atomic(path, &bytes)
         .map_err(|source| WeightsFileError::Write { path: path.to_owned(), source })
+}
+
+/// Digest over names, kinds, shapes and values of `state` (fp32 and int64), in its order.
+pub fn digest(state: &[(String, Tensor)]) -> Result<Digest, FormatError> {
+    let mut hasher = Hasher::new();
+    hasher.update(format!("{PARAMETERS_DOMAIN}\n").as_bytes());
+    for (name, tensor) in state {
+        let HostTensor { dtype, shape, bytes } = HostTensor::copy(name, tensor)?;
+        hasher.update(format!("{name} {dtype:?} {shape:?}\n").as_bytes());
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finish())
 }
 
 /// Reads the file at `path`; fp16 tensors are widened, which is exact.

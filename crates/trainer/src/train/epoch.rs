@@ -1,10 +1,10 @@
 //! One epoch of steps.
 
-use ybox_spec::chain::Step;
+use ybox_spec::chain::{Step, carries_parameters};
 use ybox_spec::events::{Losses, Progress};
 
 use super::care::Place;
-use super::guard::Decision;
+use super::guard::{Decision, Measured};
 use super::outputs::Outputs;
 use super::pending::Items;
 use super::session::Session;
@@ -14,7 +14,7 @@ use crate::error::TrainerError;
 use crate::job::Job;
 use crate::optim::Rates;
 use crate::progress::Phase;
-use crate::{numerics, tensors};
+use crate::{numerics, tensors, weights};
 
 /// What an epoch came to.
 pub struct Trained {
@@ -119,13 +119,24 @@ impl Session {
                 self.optimizer.step(rates);
                 self.optimizer.zero_grad();
                 self.ema.update();
-                outputs.append_step(Step::new(measured.loss, measured.norm))?;
+                outputs.append_step(self.chained(measured, outputs.steps() + 1)?)?;
                 #[cfg(test)]
                 self.faults.state(&self.optimizer, &self.ema);
                 self.keep_healthy(Place { step: outputs.steps(), ..at }, emit)?;
             }
         }
         Ok(items)
+    }
+}
+
+impl Session {
+    /// What the chain keeps of step number `step`.
+    fn chained(&self, measured: Measured, step: u64) -> Result<Step, TrainerError> {
+        let chained = Step::new(measured.loss, measured.norm);
+        Ok(match carries_parameters(step) {
+            true => chained.with_parameters(weights::digest(&self.model.state_dict())?),
+            false => chained,
+        })
     }
 }
 
