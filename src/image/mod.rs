@@ -28,6 +28,7 @@ use ybox_spec::Digest;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, Watch};
 pub use check::{Problem, ProblemCode};
+pub use contents::LayerFile;
 pub use elf::Misfit;
 pub use error::ImageError;
 pub use input::InputError;
