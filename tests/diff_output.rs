@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use ybox::lock::{Lock, Recipe};
 use ybox::plan::{self, Tables};
 use ybox_spec::config::Task;
+use ybox_spec::record::record_hash;
 
 const FIRST: [&str; 2] = ["runs/train/exp", "runs/train/exp2"];
 
@@ -176,6 +177,20 @@ fn files_that_contradict_their_record_are_pointed_out() {
         );
         assert!(notes.contains(&note.as_str()), "{notes:?}");
     }
+}
+
+#[test]
+fn a_record_of_an_older_form_is_what_was_recorded() {
+    let place = Place::new();
+    let path = place.train().folder.join("run.json");
+    let mut record = run_standin::json_file(&path);
+    record["config"].as_object_mut().unwrap().remove("multi_scale").unwrap();
+    record["circumstances"]["launch"].as_object_mut().unwrap().remove("plots").unwrap();
+    record["record_hash"] = json!(record_hash(record.clone()));
+    fs::write(path, record.to_string()).unwrap();
+    train(&place, &[]);
+    let value = json(&place, FIRST);
+    assert_eq!((&value["notes"], &value["same"]), (&json!([]), &json!(true)));
 }
 
 /// A project in the working directory with a second variant, whose recipe and lock differ by a

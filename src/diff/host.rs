@@ -101,7 +101,9 @@ pub fn section(a: &Circumstances, b: &Circumstances) -> Section {
         differences.extend(difference(&format!("engine {part}"), of(a), of(b)));
     }
     for key in LAUNCH {
-        differences.extend(difference(key, a.launch[key].clone(), b.launch[key].clone()));
+        // An older ybox did not know every key.
+        let both = a.launch.get(key).cloned().zip(b.launch.get(key).cloned());
+        differences.extend(both.and_then(|(a, b)| difference(key, a, b)));
     }
     if !differences.is_empty() {
         let summary = counted(differences.len(), "fact");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::Config;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::Record;
+use ybox_spec::record::{Record, record_hash};
 use ybox_spec::results::Table;
 
 use super::{metrics, steps};
@@ -58,18 +58,20 @@ impl Run {
             results,
             notes,
         };
-        let contradictions = run.contradictions();
+        let written = text(file::RECORD).and_then(|text| serde_json::from_str(&text).ok());
+        let contradictions = run.contradictions(written.unwrap_or_default());
         run.notes.extend(contradictions);
         Some(run)
     }
 
-    /// What the record says otherwise than it did when it was written, or than the files do.
-    fn contradictions(&self) -> Vec<String> {
+    /// What the record, given as its file says it, says otherwise than it did when it was written,
+    /// or than the files do.
+    fn contradictions(&self, written: Value) -> Vec<String> {
         let Some(record) = &self.record else { return Vec::new() };
         let manifest = self.manifest.as_ref().is_some_and(|m| m.root() != record.inputs.data);
         let head = self.steps.as_deref().map(head);
         [
-            (record.record_hash != Some(record.own_hash()), file::RECORD),
+            (record.record_hash != Some(record_hash(written)), file::RECORD),
             (manifest, file::MANIFEST),
             (head.is_some() && head != record.outputs.steps, file::STEPS),
         ]

@@ -161,6 +161,7 @@ impl fmt::Display for Held {
             Self::Digest(digest) => f.write_str(&short(digest)),
             Self::Float(bits) => bits.fmt(f),
             Self::Value(Value::String(text)) => f.write_str(text),
+            Self::Value(Value::Null) => f.write_str("none"),
             Self::Value(value) => value.fmt(f),
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{DiffError, Run};
-use crate::image::{ImageError, Store, StoredImage};
+use crate::image::{ImageError, Store, StoredImage, short_reference};
 use crate::lock::{LOCK_SCHEMA, Lock, LockError, RECIPE_SCHEMA, Recipe};
 use crate::record::{FindError, find_folder};
 use crate::settings::yaml;
@@ -69,7 +69,7 @@ impl Side {
             Err(error) => return Err(error.into()),
         }
         match Store::under(home)?.find(name) {
-            Ok(image) => Ok((image.reference.clone(), Self::Image(image))),
+            Ok(image) => Ok((short_reference(&image.reference).to_owned(), Self::Image(image))),
             Err(ImageError::NotFound { .. }) if path.is_dir() => {
                 Err(DiffError::NoRun(name.to_owned()))
             }

@@ -47,3 +47,8 @@ pub struct StoredImage {
     /// Digest of the config: the image's identity whatever the compression.
     pub config: Digest,
 }
+
+/// A reference without the digest of an image that has no tag any more.
+pub fn short_reference(reference: &str) -> &str {
+    reference.split_once('@').map_or(reference, |(name, _)| name)
+}

@@ -2,9 +2,12 @@
 
 use ybox_spec::results::{Line, Panel, Table};
 
-use super::html::{escape, pairs, section, table};
+use super::html::{escape, section, table};
 use super::{chart, page};
 use crate::diff::{Diff, Difference, Held, Kind, Named, Outcome, Section};
+
+/// Differences shown of a subject: a data set can have very many.
+const ROWS: usize = 1000;
 
 /// Lines of one run that share axes with the other's.
 const LINES: usize = 2;
@@ -30,7 +33,7 @@ fn summary(diff: &Diff) -> String {
     };
     let mut text = format!(
         "<header>\n<h1>Two {kind} <span class=\"state {class}\">{verdict}</span></h1>\n{}",
-        pairs([("A", side(&diff.a)), ("B", side(&diff.b))])
+        table(&["", "name", "state", "hash"], &[side("A", &diff.a), side("B", &diff.b)], 4)
     );
     if let Some(likely) = &diff.likely_cause {
         text += &format!("<p>Most likely cause: {}.</p>\n", escape(&likely.sentence));
@@ -41,10 +44,10 @@ fn summary(diff: &Diff) -> String {
     text + "</header>\n"
 }
 
-fn side(side: &Named) -> String {
-    let state = side.state.map_or(String::new(), |state| format!(", {}", state.name()));
-    let digest = side.digest.map_or(String::new(), |digest| format!(", {digest}"));
-    format!("{}{state}{digest}", side.name)
+fn side(letter: &str, side: &Named) -> Vec<String> {
+    let state = side.state.map_or(String::new(), |state| state.name().to_owned());
+    let digest = side.digest.map_or(String::new(), |digest| digest.to_string());
+    vec![letter.to_owned(), side.name.clone(), state, digest]
 }
 
 fn overview(diff: &Diff) -> String {
@@ -61,12 +64,15 @@ fn differences(compared: &Section) -> String {
     }
     let held = |held: &Option<Held>| held.as_ref().map_or("-".to_owned(), Held::to_string);
     let row = |d: &Difference| vec![d.item.clone(), held(&d.a), held(&d.b)];
-    let rows: Vec<_> = compared.differences.iter().map(row).collect();
+    let rows: Vec<_> = compared.differences.iter().take(ROWS).map(row).collect();
     let name = compared.subject.name();
-    let content = match rows.is_empty() {
+    let mut content = match rows.is_empty() {
         true => format!("<p>{}</p>\n", escape(&compared.summary)),
         false => table(&["what", "A", "B"], &rows, 3),
     };
+    if let Some(more) = compared.differences.len().checked_sub(ROWS).filter(|more| *more > 0) {
+        content += &format!("<p>And {more} more: <code>ybox diff --json</code> lists all.</p>\n");
+    }
     section(name, &format!("What differs: {name}"), &content)
 }
 

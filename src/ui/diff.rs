@@ -3,7 +3,7 @@
 
 use crate::diff::{Diff, Difference, Held, Kind, Named, Outcome, Section};
 
-/// Differences shown of a subject; `--json` and `--html` have them all.
+/// Differences shown of a subject; `--json` has them all.
 const SHOWN: usize = 10;
 /// Characters of a value.
 const LONGEST: usize = 48;
@@ -55,7 +55,7 @@ fn differences(all: &[Difference]) -> String {
         .map(|[name, from, to]| format!("{indent}{name:<item$}  {from:<a$}  ->  {to}\n"))
         .collect();
     if let Some(more) = all.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        text += &format!("{indent}and {more} more: --json and --html list all\n");
+        text += &format!("{indent}and {more} more: --json lists all\n");
     }
     text
 }
@@ -170,7 +170,7 @@ mod tests {
                  train images/15.jpg  2 B, fb8e20fc2e4c  ->  -
                  train images/16.jpg  2 B, fb8e20fc2e4c  ->  -
                  train images/17.jpg  2 B, fb8e20fc2e4c  ->  -
-                 and 2 more: --json and --html list all
+                 and 2 more: --json lists all
         config   differs       1 key
                  model  cat,cat,cat,cat,cat,ca...t,cat,cat,cat,cat,cat,  ->   [2J [2J [2J [2J [2J [...2J [2J [2J [2J [2J [2J
         steps    differs       first at step 3 of 4
