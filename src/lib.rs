@@ -3,6 +3,7 @@
 
 mod check;
 pub mod cli;
+pub mod diff;
 pub mod engine;
 pub mod fetch;
 pub mod image;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, MediaType};
 use serde::Serialize;
-use ybox_spec::{Digest, canonical};
+use ybox_spec::Digest;
 
 use super::content::{Content, Spool};
 use super::elf::{Files, Platform};
@@ -193,7 +193,7 @@ fn labels(recipe: &Recipe, lock: &Lock) -> HashMap<String, String> {
     let mut add = |key: &str, value: String| labels.insert(format!("ybox.{key}"), value);
     add("variant", recipe.variant.clone());
     add("recipe", recipe.digest().to_string());
-    add("lock", canonical::digest("ybox.lock.v1", lock).to_string());
+    add("lock", lock.digest().to_string());
     add("packer", PACKER_REVISION.to_string());
     if !recipe.supports.capabilities.is_empty() {
         add("supports.capabilities", recipe.supports.capabilities.join(","));

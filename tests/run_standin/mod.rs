@@ -30,6 +30,8 @@ pub const NAMES: [&str; 3] = ["WBC", "RBC", "Platelets"];
 pub struct Place {
     pub dir: tempfile::TempDir,
     pub stand_in: StandIn,
+    /// Facts about the host, for the record.
+    pub host: Value,
 }
 
 impl Place {
@@ -38,7 +40,7 @@ impl Place {
         let root = fs::canonicalize(dir.path()).unwrap();
         data_set(&root.join("work/data"));
         image(&root.join("home"), "ybox/cpu:latest", "epochs: 600\nscale: 0.5\n");
-        Self { dir, stand_in: StandIn::default() }
+        Self { dir, stand_in: StandIn::default(), host: json!({"cpu": "a stand-in"}) }
     }
 
     pub fn home(&self) -> PathBuf {
@@ -88,7 +90,7 @@ impl Place {
         let with = Surroundings {
             engine: &self.stand_in,
             home: &self.home(),
-            host: json!({"cpu": "a stand-in"}),
+            host: self.host.clone(),
             stop: &self.stand_in.stop,
             listen: &|| (),
         };
@@ -135,6 +137,15 @@ pub fn data_set(root: &Path) {
 
 /// Writes an image of one layer, which holds the presets, into the store under `home`.
 pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
+    let presets = ["yolov12n", "yolov12s"].map(|model| {
+        let path = format!("opt/ybox/configs/{model}.yaml");
+        (path, format!("model: {model}\n{preset}"))
+    });
+    layered_image(home, name, &[tar(&presets)], &json!({}))
+}
+
+/// Writes an image of these layers into the store under `home`, beside those that have other names.
+pub fn layered_image(home: &Path, name: &str, layers: &[Vec<u8>], labels: &Value) -> StoredImage {
     let blobs = home.join("store/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| {
@@ -142,16 +153,26 @@ pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
         fs::write(blobs.join(digest.hex()), bytes).unwrap();
         digest
     };
-    let tar = presets_tar(preset);
-    let layer = put(&tar);
+    let digests: Vec<_> = layers.iter().map(|layer| put(layer)).collect();
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": ["/opt/ybox/bin/ytrain"]},
-        "rootfs": {"type": "layers", "diff_ids": [layer]},
+        "config": {"Entrypoint": ["/opt/ybox/bin/ytrain"], "Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": digests},
     });
     let config_bytes = config.to_string();
     let config = put(config_bytes.as_bytes());
+    let descriptors: Vec<_> = layers
+        .iter()
+        .zip(digests)
+        .map(|(layer, digest)| {
+            json!({
+                "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                "digest": digest,
+                "size": layer.len(),
+            })
+        })
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -160,39 +181,42 @@ pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
             "digest": config,
             "size": config_bytes.len(),
         },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": layer,
-            "size": tar.len(),
-        }],
+        "layers": descriptors,
     })
     .to_string();
     let digest = put(manifest.as_bytes());
+    let entry = json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": digest,
+        "size": manifest.len(),
+        "annotations": {"org.opencontainers.image.ref.name": name},
+    });
+    let path = home.join("store/index.json");
+    let index = if path.exists() { json_file(&path) } else { json!({}) };
+    let others = index["manifests"].as_array().cloned().unwrap_or_default();
+    let mut entries: Vec<_> =
+        others.into_iter().filter(|other| other["annotations"] != entry["annotations"]).collect();
+    entries.push(entry);
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": digest,
-            "size": manifest.len(),
-            "annotations": {"org.opencontainers.image.ref.name": name},
-        }],
+        "manifests": entries,
     });
-    fs::write(home.join("store/index.json"), index.to_string()).unwrap();
+    fs::write(path, index.to_string()).unwrap();
     fs::write(home.join("store/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     StoredImage { reference: name.into(), manifest: digest, config }
 }
 
-fn presets_tar(preset: &str) -> Vec<u8> {
+/// A layer of files, each a path and its content.
+pub fn tar(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
-    for model in ["yolov12n", "yolov12s"] {
-        let text = format!("model: {model}\n{preset}");
+    for (path, text) in files {
+        let text = text.as_ref().as_bytes();
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        let path = format!("opt/ybox/configs/{model}.yaml");
-        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+        tar.append_data(&mut header, path.as_ref(), text).unwrap();
     }
     tar.into_inner().unwrap()
 }
@@ -242,6 +266,8 @@ pub enum Mood {
 #[derive(Default)]
 pub struct StandIn {
     pub mood: Mood,
+    /// From this epoch on, losses are off by a bit, as on hardware of another class.
+    pub drift: Option<u32>,
     pub stop: StopRequests,
     /// What the last container was given.
     pub container: Mutex<Option<Container>>,
@@ -271,7 +297,7 @@ impl Engine for StandIn {
             let code = convert(container, output);
             return Ok(Ended { code, out_of_memory: false });
         }
-        let code = Trainer::new(container, self.mood, stop, output).run();
+        let code = Trainer::new(container, self, stop, output).run();
         Ok(Ended { code, out_of_memory: self.mood == Mood::OutOfMemory })
     }
 }
@@ -285,6 +311,7 @@ struct Trainer<'a> {
     /// What all numbers are made from.
     seed: Digest,
     mood: Mood,
+    drift: Option<u32>,
     stop: &'a StopRequests,
     log: EventLog,
     output: &'a mut dyn FnMut(Output),
@@ -295,7 +322,7 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     fn new(
         container: &Container,
-        mood: Mood,
+        stand_in: &StandIn,
         stop: &'a StopRequests,
         output: &'a mut dyn FnMut(Output),
     ) -> Self {
@@ -327,7 +354,8 @@ impl<'a> Trainer<'a> {
             out,
             weights,
             seed: Digest::of(&seed),
-            mood,
+            mood: stand_in.mood,
+            drift: stand_in.drift,
             stop,
             log,
             output,
@@ -436,7 +464,9 @@ impl<'a> Trainer<'a> {
             if epoch > done {
                 self.progress(epoch, epochs);
             }
+            let drifts = self.drift.is_some_and(|from| epoch >= from);
             let loss = self.number(&format!("loss {epoch}")) as f32;
+            let loss = f32::from_bits(loss.to_bits() + u32::from(drifts));
             for step in 0..2 {
                 steps += &(chain.append(Step::new(loss + step as f32, 0.5)) + "\n");
             }

@@ -101,6 +101,14 @@ pub fn run_hash(input: Digest, result: Digest) -> Digest {
     canonical::digest(RUN_DOMAIN, &serde_json::json!({ "input": input, "result": result }))
 }
 
+/// What `record_hash` has to be in a record, of this form or an older one.
+pub fn record_hash(mut record: Value) -> Digest {
+    if let Some(fields) = record.as_object_mut() {
+        fields.remove("record_hash");
+    }
+    canonical::digest(RECORD_DOMAIN, &record)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -180,9 +188,7 @@ impl Record {
 
     /// What `record_hash` has to be.
     pub fn own_hash(&self) -> Digest {
-        let mut value = serde_json::to_value(self).expect("a record is plain data");
-        value.as_object_mut().expect("a record is an object").remove("record_hash");
-        canonical::digest(RECORD_DOMAIN, &value)
+        record_hash(serde_json::to_value(self).expect("a record is plain data"))
     }
 
     /// The bytes of `run.json`.
