@@ -34,7 +34,7 @@ pub enum TrainerError {
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
     AttentionPath { path: &'static str, device: &'static str },
-    #[error("the config leaves `amp` open: it must say off or bf16")]
+    #[error("the config leaves `amp` open: it must say off, bf16 or fp16")]
     AmpOpen,
     #[error("no weights were given")]
     NoWeights,

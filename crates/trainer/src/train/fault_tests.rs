@@ -12,13 +12,16 @@ use ybox_spec::amp::Amp;
 use ybox_spec::config::{
     AttentionPath, AutoCheckpointing, Checkpointing, Compute, OptimizerChoice, TrainConfig,
 };
-use ybox_spec::events::{Event, Metrics, read_log};
-use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
+use ybox_spec::events::{Epoch, Event, Metrics, read_log};
+use ybox_spec::intervention::Action::{
+    self, MendAverage, RollBack, SafeAttention, SetAside, Skip, Stop,
+};
 use ybox_spec::intervention::{Cause, Intervention};
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::faults::Fault::{
-    AverageNan, GradientNan, ImageInfinite, LossNan, ManyObjects, NoObjects, WeightNan,
+    AverageHuge, AverageNan, GradientInfinite, GradientNan, ImageInfinite, LossNan, ManyObjects,
+    NoObjects, WeightNan,
 };
 use super::faults::{Fault, Faults};
 use super::run_session;
@@ -28,6 +31,7 @@ use crate::data::Picture;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
+use crate::optim::grad_scaler::State;
 use crate::scan::scan_for_training;
 use crate::{draw, stop, weights};
 
@@ -49,12 +53,31 @@ fn config(epochs: u32) -> TrainConfig {
     }
 }
 
+/// One that learns fast.
+fn still(epochs: u32) -> TrainConfig {
+    TrainConfig {
+        optimizer: OptimizerChoice::AdamW,
+        lr0: 0.004,
+        warmup_epochs: 1.0,
+        mosaic: 0.0,
+        scale: 0.1,
+        fliplr: 0.0,
+        ..config(epochs)
+    }
+}
+
+fn fp16(config: TrainConfig) -> TrainConfig {
+    TrainConfig { amp: Amp::Fp16, ..config }
+}
+
 /// A training and what it left.
 struct Trained {
     dir: TempDir,
     ended: Result<Outcome, TrainerError>,
     interventions: Vec<Intervention>,
-    notes: usize,
+    /// Code and message.
+    notes: Vec<(String, String)>,
+    epochs: Vec<Epoch>,
     metrics: Option<Metrics>,
 }
 
@@ -65,6 +88,18 @@ impl Trained {
 
     fn actions(&self) -> Vec<Action> {
         self.interventions.iter().map(|i| i.action).collect()
+    }
+
+    /// Steps that were taken.
+    fn steps(&self) -> usize {
+        let chain = fs::read_to_string(self.dir.path().join("out/steps.chain")).unwrap();
+        chain.lines().count()
+    }
+
+    /// Loss scales after each overflow.
+    fn scales(&self) -> Vec<f64> {
+        let notes = self.notes.iter().filter(|(code, _)| code == "loss-scale");
+        notes.map(|(_, text)| text.split(' ').next_back().unwrap().parse().unwrap()).collect()
     }
 
     #[track_caller]
@@ -115,13 +150,24 @@ fn drawn(root: &Path, class_offset: u32) -> Manifest {
 }
 
 fn train(config: &TrainConfig, faults: impl IntoIterator<Item = (u64, Fault)>) -> Trained {
-    train_labelled(config, faults, 0)
+    train_prepared(config, faults, |_| {})
+}
+
+fn train_prepared(
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+    prepare: impl FnOnce(&mut Session),
+) -> Trained {
+    train_labelled(config, 0, |session| {
+        session.faults = Faults::new(faults);
+        prepare(session);
+    })
 }
 
 fn train_labelled(
     config: &TrainConfig,
-    faults: impl IntoIterator<Item = (u64, Fault)>,
     class_offset: u32,
+    prepare: impl FnOnce(&mut Session),
 ) -> Trained {
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
@@ -144,14 +190,22 @@ fn train_labelled(
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
     let mut session = Session::new(config, &job, training.clone(), Checkpointing::None).unwrap();
-    session.faults = Faults::new(faults);
+    prepare(&mut session);
     let ended = run_session(config, &mut job, session, [&training, &val]);
     let (lines, _) = read_log(&fs::read_to_string(out.join("events.jsonl")).unwrap()).unwrap();
-    let mut trained = Trained { dir, ended, interventions: Vec::new(), notes: 0, metrics: None };
+    let mut trained = Trained {
+        dir,
+        ended,
+        interventions: Vec::new(),
+        notes: Vec::new(),
+        epochs: Vec::new(),
+        metrics: None,
+    };
     for line in lines {
         match line.event {
             Event::Intervention(intervention) => trained.interventions.push(intervention),
-            Event::Note { .. } => trained.notes += 1,
+            Event::Note { code, message, .. } => trained.notes.push((code, message)),
+            Event::Epoch(epoch) => trained.epochs.push(epoch),
             Event::Metrics(metrics) => trained.metrics = Some(metrics),
             _ => {}
         }
@@ -171,8 +225,7 @@ fn a_step_that_is_not_finite_is_left_out() {
         let Intervention { epoch, step, .. } = trained.interventions[0];
         assert_eq!((epoch, step), (1, 2));
         trained.is_healthy();
-        let steps = fs::read_to_string(trained.dir.path().join("out/steps.chain")).unwrap();
-        assert_eq!(steps.lines().count(), 5, "of six");
+        assert_eq!(trained.steps(), 5, "of six");
     }
 }
 
@@ -212,8 +265,8 @@ fn batches_with_no_objects_or_thousands_are_batches() {
 
 #[test]
 fn labels_that_are_all_wrong_are_noted_and_train_as_background() {
-    let trained = train_labelled(&config(1), [], 7);
-    assert!(trained.notes >= 2 * PICTURES as usize, "{}", trained.notes);
+    let trained = train_labelled(&config(1), 7, |_| {});
+    assert!(trained.notes.len() >= 2 * PICTURES as usize, "{:?}", trained.notes);
     assert_eq!(trained.acts(), []);
     trained.is_healthy();
 }
@@ -243,31 +296,79 @@ fn training_goes_on_after_the_safe_path_was_taken() {
 
 #[test]
 fn mixed_precision_trains_to_other_bits_and_to_the_same_ones_again() {
+    // Under fp16 the first steps find the scale.
     let weights = |amp| {
-        let trained = train(&TrainConfig { amp, ..config(1) }, []);
+        let trained = train(&TrainConfig { amp, ..config(2) }, []);
         trained.is_healthy();
         assert_eq!(trained.acts(), []);
         fs::read(trained.dir.path().join("out/weights/last.safetensors")).unwrap()
     };
-    let (full, mixed) = (weights(Amp::Off), weights(Amp::Bf16));
-    assert!(full != mixed);
-    assert!(mixed == weights(Amp::Bf16));
+    let full = weights(Amp::Off);
+    for amp in [Amp::Bf16, Amp::Fp16] {
+        let mixed = weights(amp);
+        assert!(full != mixed, "{amp:?}");
+        assert!(mixed == weights(amp), "{amp:?}");
+    }
+}
+
+#[test]
+fn an_overflow_in_fp16_costs_a_step_and_half_of_the_scale() {
+    for attention in [AttentionPath::Flash, AttentionPath::Safe] {
+        let compute = Compute { attention, ..Compute::default() };
+        let config = TrainConfig { compute, ..fp16(config(1)) };
+        let trained = train_prepared(&config, [(1, GradientInfinite)], |session| {
+            // Small enough that nothing overflows by itself.
+            let scaler = session.scaler.as_mut().unwrap();
+            scaler.load_state(State { scale: 1024.0, good_steps: 0 });
+        });
+        trained.is_healthy();
+        assert_eq!((trained.scales(), trained.steps()), (vec![512.0], 2));
+        assert_eq!(trained.acts(), []);
+    }
+}
+
+#[test]
+fn an_overflow_at_every_scale_is_a_fault() {
+    let trained = train(&fp16(config(8)), (0..19).map(|batch| (batch, GradientInfinite)));
+    trained.is_healthy();
+    assert_eq!(trained.actions(), [Skip, Skip, RollBack]);
+    let scales = trained.scales();
+    assert_eq!((scales[0], scales[15]), (32768.0, 1.0));
+    assert_eq!(scales[16], 32768.0, "it is back to what it was at the start");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_no_matter_of_the_scale() {
+    let trained = train(&fp16(config(1)), [(0, LossNan)]);
+    trained.is_healthy();
+    assert_eq!(trained.acts(), [(Cause::LossNotFinite, Skip)]);
+    assert_eq!(trained.scales()[0], 32768.0);
+}
+
+#[test]
+fn fp16_learns() {
+    let trained = train(&fp16(still(10)), []);
+    trained.is_healthy();
+    assert_eq!(trained.acts(), []);
+    let losses = |epoch: &Epoch| epoch.train.box_loss + epoch.train.cls_loss + epoch.train.dfl_loss;
+    let [first, last] = [&trained.epochs[0], &trained.epochs[9]].map(losses);
+    assert!(last < 0.7 * first, "{first} {last}");
+}
+
+#[test]
+fn a_validation_that_is_not_finite_is_not_the_best() {
+    let trained = train(&config(2), [(5, AverageHuge)]);
+    trained.is_healthy();
+    assert_eq!(trained.acts(), [(Cause::ValidationNotFinite, SetAside)]);
+    assert!(trained.interventions[0].message.contains("of 12 pictures"));
+    assert_eq!(trained.epochs.iter().map(|epoch| epoch.best).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
 #[ignore = "trains for two minutes: cargo test -p ytrain --lib fault_tests -- --ignored"]
 fn a_fault_costs_no_accuracy() {
-    let still = TrainConfig {
-        optimizer: OptimizerChoice::AdamW,
-        lr0: 0.004,
-        warmup_epochs: 1.0,
-        mosaic: 0.0,
-        scale: 0.1,
-        fliplr: 0.0,
-        ..config(100)
-    };
     let map50 = |faults: &[(u64, Fault)]| {
-        let trained = train(&still, faults.iter().copied());
+        let trained = train(&still(100), faults.iter().copied());
         trained.is_healthy();
         trained.metrics.unwrap().map50
     };

@@ -11,6 +11,7 @@ mod guard;
 mod memory_plan;
 mod outputs;
 mod pending;
+mod scaling;
 mod session;
 mod settings;
 mod snapshot;
@@ -99,10 +100,13 @@ fn run_session(
             epoch: (epoch + 1, config.epochs),
         }
         .run(averaged, &mut job.emit)?;
-        let is_best = best.improves(epoch, &verdict.metrics);
+        let is_best = best.improves(epoch, verdict.fitness());
         let row = row(config, epoch, &trained, &verdict, is_best, started);
         outputs.save_epoch(averaged, &row, trained.rates.lr)?;
         outputs.keep_findings(verdict.evaluator, is_best);
+        if verdict.not_finite > 0 {
+            session.doubt(verdict.not_finite, at, &mut job.emit)?;
+        }
         let metrics = row.metrics.clone();
         job.emit.say(Event::Epoch(row));
         if epoch + 1 == config.epochs || best.exhausted(epoch) {
@@ -145,21 +149,22 @@ fn row(
 struct Best {
     patience: u32,
     epoch: u32,
-    fitness: f64,
+    /// None before the first epoch.
+    fitness: Option<f64>,
 }
 
 impl Best {
     fn new(patience: u32) -> Self {
-        Self { patience, epoch: 0, fitness: f64::NEG_INFINITY }
+        Self { patience, epoch: 0, fitness: None }
     }
 
-    /// Whether `metrics` are better than all before: by mAP50-95, with a tenth of mAP50. Of equals
-    /// the later one counts as better, so that the first epochs at 0 don't stay the best.
-    fn improves(&mut self, epoch: u32, metrics: &events::Metrics) -> bool {
-        let fitness = 0.1 * metrics.map50 + 0.9 * metrics.map;
-        let better = fitness >= self.fitness;
+    /// Whether `fitness` is better than all before. Of equals the later one counts as better, so
+    /// that the first epochs at 0 don't stay the best; one below everything is so only for want of
+    /// another.
+    fn improves(&mut self, epoch: u32, fitness: f64) -> bool {
+        let better = self.fitness.is_none_or(|best| fitness.is_finite() && fitness >= best);
         if better {
-            (self.epoch, self.fitness) = (epoch, fitness);
+            (self.epoch, self.fitness) = (epoch, Some(fitness));
         }
         better
     }
@@ -178,15 +183,11 @@ impl Best {
 mod tests {
     use super::*;
 
-    fn metrics(map: f64) -> events::Metrics {
-        events::Metrics { map, ..Default::default() }
-    }
-
     #[test]
     fn never_stops_early_while_it_is_improving() {
         let mut best = Best::new(2);
         for epoch in 0..10 {
-            assert!(best.improves(epoch, &metrics(f64::from(epoch))));
+            assert!(best.improves(epoch, epoch.into()));
             assert!(!best.exhausted(epoch));
         }
     }
@@ -195,11 +196,23 @@ mod tests {
     fn stops_when_patience_is_spent_and_never_without_patience() {
         for (patience, stops) in [(2, true), (0, false)] {
             let mut best = Best::new(patience);
-            best.improves(0, &metrics(0.5));
-            assert!(!best.improves(1, &metrics(0.4)));
+            best.improves(0, 0.5);
+            assert!(!best.improves(1, 0.4));
             assert!(!best.exhausted(1));
-            assert!(!best.improves(2, &metrics(0.4)));
+            assert!(!best.improves(2, 0.4));
             assert_eq!(best.exhausted(2), stops);
         }
+    }
+
+    #[test]
+    fn an_epoch_that_is_not_finite_is_the_best_only_until_another_comes() {
+        let mut best = Best::new(2);
+        let not_finite = f64::NEG_INFINITY;
+        assert!(best.improves(0, not_finite));
+        assert!(!best.improves(1, not_finite));
+        assert!(best.improves(2, 0.0));
+        assert!(!best.improves(3, not_finite));
+        assert!(!best.improves(4, not_finite));
+        assert!(best.exhausted(4));
     }
 }

@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::guard::Usual;
 use crate::model::Yolo12;
-use crate::optim::{Ema, Optimizer};
+use crate::optim::grad_scaler::State;
+use crate::optim::{Ema, GradScaler, Optimizer};
 
 /// Named tensors that share their storage with what they are of.
 pub type Named = Vec<(String, Tensor)>;
@@ -51,10 +52,16 @@ pub struct Snapshot {
     pub model: Named,
     pub average: Named,
     pub optimizer: Named,
+    pub scaler: Option<State>,
 }
 
 impl Snapshot {
-    pub fn of(model: &Yolo12, average: &Ema, optimizer: &Optimizer) -> Self {
+    pub fn of(
+        model: &Yolo12,
+        average: &Ema,
+        optimizer: &Optimizer,
+        scaler: Option<&GradScaler>,
+    ) -> Self {
         let copies = |state: Named| state.into_iter().map(|(name, t)| (name, copy(&t))).collect();
         Self {
             step: 0,
@@ -62,6 +69,7 @@ impl Snapshot {
             model: copies(model.state_dict()),
             average: copies(average.state()),
             optimizer: copies(optimizer.state()),
+            scaler: scaler.map(GradScaler::state),
         }
     }
 
