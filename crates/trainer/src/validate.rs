@@ -42,12 +42,9 @@ pub struct Verdict {
 
 impl Verdict {
     /// What epochs are compared by: mAP50-95, with a tenth of mAP50. A model whose losses are not
-    /// finite is worse than all others, whatever it finds.
-    pub fn fitness(&self) -> f64 {
-        match self.not_finite {
-            0 => 0.1 * self.metrics.map50 + 0.9 * self.metrics.map,
-            _ => f64::NEG_INFINITY,
-        }
+    /// finite has none, whatever it finds.
+    pub fn fitness(&self) -> Option<f64> {
+        (self.not_finite == 0).then_some(0.1 * self.metrics.map50 + 0.9 * self.metrics.map)
     }
 }
 
@@ -143,13 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_not_finite_is_worse_than_one_that_finds_nothing() {
+    fn only_a_model_that_is_finite_has_a_fitness() {
         let fitness = |map, not_finite| {
             let metrics = Metrics { map, ..Default::default() };
             let evaluator = Evaluator::new(Vec::new());
             Verdict { metrics, losses: Sums::default().means(), not_finite, evaluator }.fitness()
         };
-        assert!(fitness(0.9, 1) < fitness(0.0, 0));
-        assert!(fitness(0.0, 0) < fitness(0.9, 0));
+        assert_eq!(
+            (fitness(0.9, 1), fitness(0.0, 0), fitness(1.0, 0)),
+            (None, Some(0.0), Some(0.9))
+        );
     }
 }

@@ -130,9 +130,7 @@ impl Session {
         no_grad(|| self.model.load_state_dict(&self.snapshot.model))?;
         self.ema.load_state(&self.snapshot.average)?;
         self.optimizer.load_state(&self.snapshot.optimizer)?;
-        if let (Some(scaler), Some(state)) = (&mut self.scaler, self.snapshot.scaler) {
-            scaler.load_state(state);
-        }
+        self.load_scale(self.snapshot.scaler);
         self.guard.go_back(&self.snapshot.usual);
         self.statistics.keep();
         Ok(())

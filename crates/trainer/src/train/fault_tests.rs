@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use ybox_spec::Digest;
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    AttentionPath, AutoCheckpointing, Checkpointing, Compute, OptimizerChoice, TrainConfig,
+    AttentionPath, AutoCheckpointing, CheckpointEvery, Checkpointing, Compute, OptimizerChoice,
+    TrainConfig,
 };
 use ybox_spec::events::{Epoch, Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{
@@ -20,8 +21,7 @@ use ybox_spec::intervention::{Cause, Intervention};
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::faults::Fault::{
-    AverageHuge, AverageNan, GradientInfinite, GradientNan, ImageInfinite, LossNan, ManyObjects,
-    NoObjects, WeightNan,
+    AverageHuge, AverageNan, GradientNan, ImageInfinite, LossNan, ManyObjects, NoObjects, WeightNan,
 };
 use super::faults::{Fault, Faults};
 use super::run_session;
@@ -30,8 +30,7 @@ use super::snapshot::first_not_finite;
 use crate::data::Picture;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::job::{Job, Outcome};
-use crate::optim::grad_scaler::State;
+use crate::job::{Job, Outcome, StopAfter};
 use crate::scan::scan_for_training;
 use crate::{draw, stop, weights};
 
@@ -39,7 +38,7 @@ const PICTURES: u32 = 12;
 const SIDE: u32 = 64;
 
 /// A training of three steps an epoch.
-fn config(epochs: u32) -> TrainConfig {
+pub(super) fn config(epochs: u32) -> TrainConfig {
     TrainConfig {
         names: vec!["disc".into(), "bar".into(), "block".into()],
         epochs,
@@ -54,7 +53,7 @@ fn config(epochs: u32) -> TrainConfig {
 }
 
 /// One that learns fast.
-fn still(epochs: u32) -> TrainConfig {
+pub(super) fn still(epochs: u32) -> TrainConfig {
     TrainConfig {
         optimizer: OptimizerChoice::AdamW,
         lr0: 0.004,
@@ -66,44 +65,42 @@ fn still(epochs: u32) -> TrainConfig {
     }
 }
 
-fn fp16(config: TrainConfig) -> TrainConfig {
-    TrainConfig { amp: Amp::Fp16, ..config }
-}
-
 /// A training and what it left.
-struct Trained {
-    dir: TempDir,
+pub(super) struct Trained {
+    pub dir: TempDir,
     ended: Result<Outcome, TrainerError>,
     interventions: Vec<Intervention>,
     /// Code and message.
-    notes: Vec<(String, String)>,
-    epochs: Vec<Epoch>,
+    pub notes: Vec<(String, String)>,
+    pub epochs: Vec<Epoch>,
     metrics: Option<Metrics>,
 }
 
 impl Trained {
-    fn acts(&self) -> Vec<(Cause, Action)> {
+    pub fn acts(&self) -> Vec<(Cause, Action)> {
         self.interventions.iter().map(|i| (i.cause, i.action)).collect()
     }
 
-    fn actions(&self) -> Vec<Action> {
+    pub fn actions(&self) -> Vec<Action> {
         self.interventions.iter().map(|i| i.action).collect()
     }
 
     /// Steps that were taken.
-    fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         let chain = fs::read_to_string(self.dir.path().join("out/steps.chain")).unwrap();
         chain.lines().count()
     }
 
-    /// Loss scales after each overflow.
-    fn scales(&self) -> Vec<f64> {
-        let notes = self.notes.iter().filter(|(code, _)| code == "loss-scale");
-        notes.map(|(_, text)| text.split(' ').next_back().unwrap().parse().unwrap()).collect()
+    #[track_caller]
+    pub fn left_the_same_as(&self, other: &Self) {
+        for name in ["steps.chain", "results.csv", "weights/last.safetensors"] {
+            let read = |t: &Self| fs::read(t.dir.path().join("out").join(name)).unwrap();
+            assert!(read(self) == read(other), "{name} differs");
+        }
     }
 
     #[track_caller]
-    fn is_healthy(&self) {
+    pub fn is_healthy(&self) {
         assert_eq!(*self.ended.as_ref().unwrap(), Outcome::Finished);
         for name in ["best", "last"] {
             let path = self.dir.path().join(format!("out/weights/{name}.safetensors"));
@@ -149,35 +146,37 @@ fn drawn(root: &Path, class_offset: u32) -> Manifest {
     Manifest::new(entries).unwrap()
 }
 
-fn train(config: &TrainConfig, faults: impl IntoIterator<Item = (u64, Fault)>) -> Trained {
-    train_prepared(config, faults, |_| {})
-}
-
-fn train_prepared(
+pub(super) fn train(
     config: &TrainConfig,
     faults: impl IntoIterator<Item = (u64, Fault)>,
-    prepare: impl FnOnce(&mut Session),
 ) -> Trained {
-    train_labelled(config, 0, |session| {
-        session.faults = Faults::new(faults);
-        prepare(session);
-    })
+    train_labelled(config, faults, 0)
 }
 
 fn train_labelled(
     config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
     class_offset: u32,
-    prepare: impl FnOnce(&mut Session),
+) -> Trained {
+    train_piece(tempfile::tempdir().unwrap(), config, faults, class_offset, None)
+}
+
+/// Goes on with what there is in `dir`, and stops after so many steps.
+pub(super) fn train_piece(
+    dir: TempDir,
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+    class_offset: u32,
+    stop_after: Option<StopAfter>,
 ) -> Trained {
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
-    let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     fs::create_dir_all(&out).unwrap();
     let mut job = Job {
         manifest: drawn(dir.path(), class_offset),
         data: dir.path().to_owned(),
-        emit: Emitter::create(&out.join("events.jsonl")).unwrap(),
+        emit: Emitter::resume(&out.join("events.jsonl")).unwrap(),
         out: out.clone(),
         weights: None,
         workers: 1,
@@ -186,11 +185,14 @@ fn train_labelled(
         memory: None,
         config: PathBuf::new(),
         stop: stop::Stop::default(),
+        resume: true,
+        checkpoint_every: CheckpointEvery::Steps(1000),
+        stop_after,
     };
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
     let mut session = Session::new(config, &job, training.clone(), Checkpointing::None).unwrap();
-    prepare(&mut session);
+    session.faults = Faults::new(faults);
     let ended = run_session(config, &mut job, session, [&training, &val]);
     let (lines, _) = read_log(&fs::read_to_string(out.join("events.jsonl")).unwrap()).unwrap();
     let mut trained = Trained {
@@ -229,6 +231,25 @@ fn a_step_that_is_not_finite_is_left_out() {
     }
 }
 
+/// The healthy state, what was usual, the attention path: all of the guard is in a checkpoint.
+#[test]
+fn rollbacks_after_a_resumption_go_where_they_would_have_gone() {
+    let config = config(6);
+    let faults = [4, 5, 6, 11, 12, 13].map(|batch| (batch, LossNan));
+    let whole = train(&config, faults);
+    assert_eq!(whole.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
+    let mut dir = tempfile::tempdir().unwrap();
+    // Batches before each stop: the steps taken, and those left out before them.
+    for (steps, batches) in [(2, 0), (6, 2), (9, 9), (10, 15)] {
+        let left = faults.iter().filter(|(at, _)| *at >= batches);
+        let left: Vec<_> = left.map(|(at, fault)| (at - batches, *fault)).collect();
+        let stop = Some(StopAfter::Steps(steps));
+        dir = train_piece(dir, &config, left, 0, stop).dir;
+    }
+    let pieces = train_piece(dir, &config, [], 0, None);
+    whole.left_the_same_as(&pieces);
+}
+
 #[test]
 fn a_step_left_out_leaves_nothing_behind() {
     let weights = |faults: &[(u64, Fault)]| {
@@ -265,7 +286,7 @@ fn batches_with_no_objects_or_thousands_are_batches() {
 
 #[test]
 fn labels_that_are_all_wrong_are_noted_and_train_as_background() {
-    let trained = train_labelled(&config(1), 7, |_| {});
+    let trained = train_labelled(&config(1), [], 7);
     assert!(trained.notes.len() >= 2 * PICTURES as usize, "{:?}", trained.notes);
     assert_eq!(trained.acts(), []);
     trained.is_healthy();
@@ -292,67 +313,6 @@ fn training_goes_on_after_the_safe_path_was_taken() {
     let trained = train(&config(4), (2..8).map(|batch| (batch, GradientNan)));
     assert_eq!(trained.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
     trained.is_healthy();
-}
-
-#[test]
-fn mixed_precision_trains_to_other_bits_and_to_the_same_ones_again() {
-    // Under fp16 the first steps find the scale.
-    let weights = |amp| {
-        let trained = train(&TrainConfig { amp, ..config(2) }, []);
-        trained.is_healthy();
-        assert_eq!(trained.acts(), []);
-        fs::read(trained.dir.path().join("out/weights/last.safetensors")).unwrap()
-    };
-    let full = weights(Amp::Off);
-    for amp in [Amp::Bf16, Amp::Fp16] {
-        let mixed = weights(amp);
-        assert!(full != mixed, "{amp:?}");
-        assert!(mixed == weights(amp), "{amp:?}");
-    }
-}
-
-#[test]
-fn an_overflow_in_fp16_costs_a_step_and_half_of_the_scale() {
-    for attention in [AttentionPath::Flash, AttentionPath::Safe] {
-        let compute = Compute { attention, ..Compute::default() };
-        let config = TrainConfig { compute, ..fp16(config(1)) };
-        let trained = train_prepared(&config, [(1, GradientInfinite)], |session| {
-            // Small enough that nothing overflows by itself.
-            let scaler = session.scaler.as_mut().unwrap();
-            scaler.load_state(State { scale: 1024.0, good_steps: 0 });
-        });
-        trained.is_healthy();
-        assert_eq!((trained.scales(), trained.steps()), (vec![512.0], 2));
-        assert_eq!(trained.acts(), []);
-    }
-}
-
-#[test]
-fn an_overflow_at_every_scale_is_a_fault() {
-    let trained = train(&fp16(config(8)), (0..19).map(|batch| (batch, GradientInfinite)));
-    trained.is_healthy();
-    assert_eq!(trained.actions(), [Skip, Skip, RollBack]);
-    let scales = trained.scales();
-    assert_eq!((scales[0], scales[15]), (32768.0, 1.0));
-    assert_eq!(scales[16], 32768.0, "it is back to what it was at the start");
-}
-
-#[test]
-fn a_loss_that_is_not_finite_is_no_matter_of_the_scale() {
-    let trained = train(&fp16(config(1)), [(0, LossNan)]);
-    trained.is_healthy();
-    assert_eq!(trained.acts(), [(Cause::LossNotFinite, Skip)]);
-    assert_eq!(trained.scales()[0], 32768.0);
-}
-
-#[test]
-fn fp16_learns() {
-    let trained = train(&fp16(still(10)), []);
-    trained.is_healthy();
-    assert_eq!(trained.acts(), []);
-    let losses = |epoch: &Epoch| epoch.train.box_loss + epoch.train.cls_loss + epoch.train.dfl_loss;
-    let [first, last] = [&trained.epochs[0], &trained.epochs[9]].map(losses);
-    assert!(last < 0.7 * first, "{first} {last}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::care::Place;
 use super::guard::Measured;
 use super::session::Session;
 use crate::emit::Emitter;
+use crate::optim::grad_scaler::State;
 
 impl Session {
     /// Adds the gradients of `loss`, scaled where they are computed in fp16.
@@ -21,6 +22,13 @@ impl Session {
     pub(super) fn unscale(&mut self) {
         if let Some(scaler) = &self.scaler {
             self.optimizer.scale_gradients(scaler.inverse());
+        }
+    }
+
+    /// Goes on with a scale that was kept.
+    pub(super) fn load_scale(&mut self, kept: Option<State>) {
+        if let (Some(scaler), Some(state)) = (&mut self.scaler, kept) {
+            scaler.load_state(state);
         }
     }
 
