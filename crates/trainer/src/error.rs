@@ -36,7 +36,7 @@ pub enum TrainerError {
     AttentionPath { path: &'static str, device: &'static str },
     #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
     OtherRun { path: PathBuf },
-    #[error("the config leaves `amp` open: it must say off or bf16")]
+    #[error("the config leaves `amp` open: it must say off, bf16 or fp16")]
     AmpOpen,
     #[error("no weights were given")]
     NoWeights,

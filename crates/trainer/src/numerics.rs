@@ -55,6 +55,7 @@ pub fn precision(amp: Amp) -> Result<Option<Precision>, TrainerError> {
     match amp {
         Amp::Off => Ok(None),
         Amp::Bf16 => Ok(Some(Precision::Bf16)),
+        Amp::Fp16 => Ok(Some(Precision::Fp16)),
         Amp::Auto => Err(TrainerError::AmpOpen),
     }
 }
