@@ -3,6 +3,8 @@
 
 mod check;
 pub mod cli;
+mod contents;
+mod convert;
 pub mod engine;
 pub mod fetch;
 pub mod image;
