@@ -3,12 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ybox_picture::SaveError;
 use ybox_spec::events::{Event, OUT_OF_MEMORY};
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
 use crate::data::DataError;
-use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};

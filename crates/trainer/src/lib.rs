@@ -7,7 +7,6 @@ pub mod convert;
 mod crops;
 pub mod data;
 pub mod detect;
-pub mod draw;
 mod emit;
 pub mod error;
 pub mod eval;

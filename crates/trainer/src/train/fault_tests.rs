@@ -32,7 +32,7 @@ use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::scan::scan_for_training;
-use crate::{draw, stop, weights};
+use crate::{stop, weights};
 
 const PICTURES: u32 = 12;
 const SIDE: u32 = 64;
@@ -134,7 +134,7 @@ fn drawn(root: &Path, class_offset: u32) -> Manifest {
         for place in 0..side * side {
             picture.set_pixel(left + place % side, top + place / side, rgb);
         }
-        draw::save(&picture, &root.join(format!("images/{i}.png"))).unwrap();
+        ybox_picture::save(&picture, &root.join(format!("images/{i}.png"))).unwrap();
         let share = |pixels: f64| pixels / f64::from(SIDE);
         let centre = |start: u32| share(f64::from(start) + f64::from(side) / 2.0);
         let (x, y, size) = (centre(left), centre(top), share(side.into()));
