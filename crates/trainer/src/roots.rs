@@ -20,7 +20,8 @@ mod tests {
 
     #[test]
     fn a_root_is_within_two_units_in_the_last_place_and_keeps_the_ends() {
-        let values: Vec<f32> = (1..0x7f80).map(|high| f32::from_bits(high << 16 | 0x1234)).collect();
+        let values: Vec<f32> =
+            (1..0x7f80).map(|high| f32::from_bits(high << 16 | 0x1234)).collect();
         let roots = Vec::<f32>::try_from(sqrt(&Tensor::from_slice(&values))).unwrap();
         for (value, root) in values.iter().zip(roots) {
             assert!(root.to_bits().abs_diff(value.sqrt().to_bits()) <= 2, "{value}: {root}");
