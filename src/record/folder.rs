@@ -108,7 +108,8 @@ impl RunFolder {
         }
     }
 
-    fn clear(&self, task: Task) -> Result<(), FolderError> {
+    /// Takes out what the run before wrote.
+    pub fn clear(&self, task: Task) -> Result<(), FolderError> {
         self.remove_old(task).map_err(|e| create_error(&self.path, e))?;
         let left = files_below(&self.path).map_err(|e| create_error(&self.path, e))?;
         match left.into_iter().find(|path| is_output(task, path)) {

@@ -78,6 +78,7 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
         ("source", Task::Train | Task::Val | Task::Export) => Some(Task::Predict),
         ("data", Task::Predict | Task::Export) => Some(Task::Val),
         ("plots", Task::Predict | Task::Export) => Some(Task::Train),
+        ("cache", Task::Predict | Task::Export) => Some(Task::Train),
         ("checkpointing" | "memory", Task::Val | Task::Predict | Task::Export) => Some(Task::Train),
         _ => None,
     }

@@ -64,6 +64,16 @@ pub enum RunError {
     Source { given: String, reason: String },
     #[error("device={device} is not there: this image computes on the CPU")]
     Device { device: String },
+    #[error(
+        "memory={memory} has no effect: it caps what `checkpointing=auto` and `batch=auto` plan with"
+    )]
+    MemoryUnused { memory: String },
+    #[error("`batch=auto` and `checkpointing=auto` each need the other to be settled")]
+    TwoAutos,
+    #[error("stopped while the batch was being chosen; nothing was written")]
+    NotPlanned,
+    #[error("the trainer did not say which batch fits")]
+    NoPlan,
     #[error("the trainer failed")]
     Trainer { code: String, hint: Option<String>, source: Said },
     #[error("the trainer ended with status {status} and did not say why")]
@@ -73,6 +83,16 @@ pub enum RunError {
     OutOfMemory { how: &'static str, tried: String, advice: String },
     #[error("the trainer was killed on request; {} has no record", folder.display())]
     Killed { folder: PathBuf },
+}
+
+impl RunError {
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory { .. } => true,
+            Self::Trainer { code, .. } => code == OUT_OF_MEMORY,
+            _ => false,
+        }
+    }
 }
 
 /// Someone else's words, as the cause of an error.
@@ -110,6 +130,9 @@ impl Explain for RunError {
                 format!("it has {}; or give cfg=FILE", known.join(", "))
             }
             Self::NoPreset { .. } => "give cfg=FILE".into(),
+            Self::MemoryUnused { .. } => "add one of them, or leave it out".into(),
+            Self::TwoAutos => "name the batch or the policy, as in checkpointing=layer".into(),
+            Self::NoPlan => "use an image whose trainer is of this version of ybox".into(),
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
             Self::Trainer { hint, .. } => return hint.clone(),
             Self::OutOfMemory { advice, .. } => advice.clone(),
@@ -119,8 +142,7 @@ impl Explain for RunError {
 
     fn exit(&self) -> u8 {
         match self {
-            Self::OutOfMemory { .. } => OUT_OF_MEMORY_EXIT,
-            Self::Trainer { code, .. } if code == OUT_OF_MEMORY => OUT_OF_MEMORY_EXIT,
+            _ if self.is_out_of_memory() => OUT_OF_MEMORY_EXIT,
             Self::OtherModel { .. }
             | Self::OtherClasses { .. }
             | Self::DataSet(_)
@@ -131,7 +153,7 @@ impl Explain for RunError {
             | Self::Source { .. }
             | Self::Conversion { .. }
             | Self::Trainer { .. } => 1,
-            Self::Killed { .. } => 130,
+            Self::Killed { .. } | Self::NotPlanned => 130,
             _ => 2,
         }
     }

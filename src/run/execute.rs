@@ -4,24 +4,32 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use ybox_spec::Digest;
-use ybox_spec::config::Task;
+use ybox_spec::batch::BatchPlan;
+use ybox_spec::config::{CacheChoice, Config, Task};
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record, Status};
+use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record};
 
+use super::batch;
+use super::cache::CachePlace;
 use super::ending::{Heard, status};
 use super::{Order, RunError};
-use crate::engine::{Container, Engine, Mount, Output, StopRequests};
+use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
 use crate::record::{self, FileDigests, RunFolder, Sealed, file};
 use crate::ui::{Failure, RunView, rows};
 
 /// Where things lie inside the container.
 const DATA: &str = "/data";
-const OUT: &str = "/out";
+pub(super) const OUT: &str = "/out";
+pub(super) const CONFIG_PATH: &str = "/out/config.yaml";
+const CACHE: &str = "/cache";
 const WEIGHTS: &str = "/weights/initial.safetensors";
 
 /// Threads of the trainer: its pools are sized by the host's cores.
 pub(super) const PIDS_LIMIT: u32 = 1024;
 pub(super) const SHM_SIZE: u64 = 64 << 20;
+
+/// How often an automatic batch that runs out of memory is halved.
+const RETRIES: usize = 3;
 
 /// What an order is carried out with.
 pub struct Surroundings<'a> {
@@ -50,20 +58,50 @@ pub fn execute(
     view: &mut RunView,
 ) -> Result<Finished, Failure> {
     let manifest = hash_data(order, with.home, view)?;
-    let inputs = inputs(order, &manifest)?;
+    inputs(order, &manifest)?;
     with.engine.prepare(&order.image)?;
+    let mut order = order.clone();
+    let mut batch = settle_batch(&mut order, with, view)?;
+    let cache = match order.launch.cache {
+        CacheChoice::Disk => Some(CachePlace::open(with.home)?),
+        _ => None,
+    };
     let folder = RunFolder::create(
         &order.parent,
         order.launch.name.as_deref(),
         order.launch.exist_ok,
         order.config.task(),
     )?;
-    record::write_config(folder.path(), &order.config)?;
-    record::write_manifest(folder.path(), &manifest)?;
-    view.say(&format!("run folder: {}", shown(order, folder.path()).display()));
+    view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
 
     let started = record::now_rfc3339();
-    let status = run_trainer(order, with, folder.path(), view)?;
+    if batch.is_none() {
+        (with.listen)();
+    }
+    let status = loop {
+        record::write_config(folder.path(), &order.config)?;
+        record::write_manifest(folder.path(), &manifest)?;
+        let (heard, ended) = run_trainer(&order, with, (folder.path(), cache.as_ref()), view)?;
+        let is_early = !heard.trained;
+        let of = (&order.config, order.launch.checkpointing);
+        match status(ended, with.stop, heard, of, shown(&order, folder.path())) {
+            Ok(status) => break status,
+            Err(error) => match smaller(batch.as_ref(), &error).filter(|_| is_early) {
+                Some(plan) => {
+                    view.say(&format!("note: {error}: trying again with batch={}", plan.batch));
+                    set_batch(&mut order, &plan);
+                    batch = Some(plan);
+                    folder.clear(order.config.task())?;
+                }
+                None => {
+                    let folder = shown(&order, folder.path()).display();
+                    view.say(&format!("{folder} stays, without a record"));
+                    return Err(error.into());
+                }
+            },
+        }
+    };
+    let inputs = inputs(&order, &manifest)?;
     let circumstances = Circumstances {
         ybox: env!("CARGO_PKG_VERSION").into(),
         started,
@@ -80,11 +118,38 @@ pub fn execute(
         weights: order.weights.as_ref().map(|path| path.display().to_string()),
         engine: plain(&with.engine.info()),
         launch: plain(&order.launch),
+        batch,
         host: with.host.clone(),
     };
-    let sealed = Sealed { status, inputs, config: order.config.clone(), circumstances };
+    let sealed = Sealed { status, inputs, config: order.config, circumstances };
     let record = record::seal(folder.path(), sealed)?;
     Ok(Finished { folder: folder.path().to_owned(), record })
+}
+
+/// Puts a number into the config where memory is to decide it. From then on a request to stop is
+/// the trainer's to obey.
+fn settle_batch(
+    order: &mut Order,
+    with: &Surroundings,
+    view: &mut RunView,
+) -> Result<Option<BatchPlan>, Failure> {
+    let (Some(auto), Config::Train(config)) = (order.batch, &order.config) else { return Ok(None) };
+    (with.listen)();
+    let plan = batch::plan(order, config, auto, with, view)?;
+    set_batch(order, &plan);
+    Ok(Some(plan))
+}
+
+fn set_batch(order: &mut Order, plan: &BatchPlan) {
+    if let Config::Train(config) = &mut order.config {
+        config.batch = plan.batch;
+    }
+}
+
+/// What to try after an automatic batch ran out of memory.
+fn smaller(batch: Option<&BatchPlan>, error: &RunError) -> Option<BatchPlan> {
+    let batch = batch.filter(|batch| error.is_out_of_memory() && batch.failed.len() < RETRIES)?;
+    batch.halved()
 }
 
 fn plain(value: &impl serde::Serialize) -> Value {
@@ -130,16 +195,15 @@ fn inputs(order: &Order, manifest: &Manifest) -> Result<Inputs, RunError> {
     })
 }
 
-/// Runs the container; the error is the trainer's own where it gave one.
+/// Runs the container to its end; also says what was heard of it.
 fn run_trainer(
     order: &Order,
     with: &Surroundings,
-    folder: &Path,
+    (folder, cache): (&Path, Option<&CachePlace>),
     view: &mut RunView,
-) -> Result<Status, Failure> {
-    let container = container(order, folder, with.engine);
+) -> Result<(Heard, Ended), Failure> {
+    let container = container(order, folder, cache, with.engine);
     let mut heard = Heard::default();
-    (with.listen)();
     let ended = with.engine.run(&container, with.stop, &mut |output| match output {
         Output::Out(text) => {
             let event = serde_json::from_str(&text).ok();
@@ -152,25 +216,20 @@ fn run_trainer(
         }
     });
     view.ended(shown(order, &folder.join(file::EVENTS)));
-    let status = status(
-        ended?,
-        with.stop,
-        heard,
-        (&order.config, order.launch.checkpointing),
-        shown(order, folder),
-    );
-    if status.is_err() {
-        view.say(&format!("{} stays, without a record", shown(order, folder).display()));
-    }
-    Ok(status?)
+    Ok((heard, ended?))
 }
 
-fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
-    let mount = |source: &Path, target: &str, writable| Mount {
-        source: source.to_owned(),
-        target: target.into(),
-        writable,
-    };
+/// A folder or file of the host inside the container.
+pub(super) fn mount(source: &Path, target: &str, writable: bool) -> Mount {
+    Mount { source: source.to_owned(), target: target.into(), writable }
+}
+
+fn container(
+    order: &Order,
+    folder: &Path,
+    cache: Option<&CachePlace>,
+    engine: &dyn Engine,
+) -> Container {
     let mut mounts = vec![mount(folder, OUT, true)];
     if !order.wanted.is_empty() {
         mounts.insert(0, mount(&order.root, DATA, false));
@@ -178,7 +237,7 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     let mut arguments: Vec<String> = [
         order.config.task().name(),
         "--config",
-        &format!("{OUT}/{}", file::CONFIG),
+        CONFIG_PATH,
         "--manifest",
         &format!("{OUT}/{}", file::MANIFEST),
         "--data",
@@ -190,6 +249,14 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     ]
     .map(str::to_owned)
     .into();
+    if [Task::Train, Task::Val].contains(&order.config.task()) {
+        arguments.extend(["--cache".to_owned(), order.launch.cache.name().to_owned()]);
+    }
+    if let Some(cache) = cache {
+        mounts.push(mount(&cache.folder, CACHE, true));
+        let budget = cache.budget.to_string();
+        arguments.extend(["--cache-dir", CACHE, "--cache-bytes", &budget].map(str::to_owned));
+    }
     if order.config.task() == Task::Train {
         let policy = order.launch.checkpointing.name();
         arguments.extend(["--checkpointing".to_owned(), policy.to_owned()]);

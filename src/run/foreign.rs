@@ -8,7 +8,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("augment", "test-time augmentation is not supported"),
     ("auto_augment", CLASSIFICATION),
     ("bgr", "red and blue are never exchanged; `hsv_h` changes colours"),
-    ("cache", "pictures are always read from the data set, where each is checked against its hash"),
     ("channels_last", "the memory layout is the trainer's own choice"),
     ("cls_remap", "class rows of other weights are not taken over; the classes must be the same"),
     ("compile", "the trainer is compiled already"),

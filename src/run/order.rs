@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task, TrainConfig,
-    ValConfig, model_names,
+    AutoCheckpointing, Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task,
+    TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::{DataSet, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
 use ybox_spec::weights::WeightsInfo;
 
 use super::arguments::{self, Sorted};
+use super::batch::{self, AutoBatch};
 use super::{RunError, source};
 use crate::image::{Store, StoredImage};
 use crate::record::{Wanted, pictures, pictures_and_labels};
@@ -35,10 +36,12 @@ pub struct Request {
 }
 
 /// A run that can start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Order {
     pub config: Config,
     pub launch: Launch,
+    /// Where memory is to decide the config's batch.
+    pub batch: Option<AutoBatch>,
     pub image: StoredImage,
     /// Folder that the data lie in. Absolute.
     pub root: PathBuf,
@@ -61,6 +64,8 @@ struct Given<'a> {
     /// From `cfg=`.
     preset: Option<Values>,
     config: Values,
+    /// A batch that was in these, and is none yet.
+    batch: Option<AutoBatch>,
 }
 
 /// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
@@ -85,7 +90,7 @@ impl<'a> Given<'a> {
         let file = cfg.map(|cfg| read_preset(&request.directory.join(cfg), request.task));
         let file = file.transpose()?;
         let mut layers = vec![take_weights(request.task, &mut line)?];
-        let preset = file.map(|file| {
+        let mut preset = file.map(|file| {
             layers.insert(0, file.launch);
             file.config
         });
@@ -93,7 +98,10 @@ impl<'a> Given<'a> {
         if !["auto", "cpu"].contains(&launch.device.as_str()) {
             return Err(RunError::Device { device: launch.device });
         }
-        Ok(Self { request, launch, preset, config: line.config })
+        let mut config = line.config;
+        let batch = batch::take(preset.iter_mut().chain([&mut config]));
+        check_autos(&launch, batch)?;
+        Ok(Self { request, launch, preset, config, batch })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -138,7 +146,20 @@ impl<'a> Given<'a> {
         let default = format!("runs/{}", config.task().name());
         let parent = self.path(self.launch.project.as_deref().unwrap_or(&default));
         let directory = self.request.directory.clone();
-        Order { config, launch: self.launch, image, root, wanted, weights, parent, directory }
+        let (launch, batch) = (self.launch, self.batch);
+        Order { config, launch, batch, image, root, wanted, weights, parent, directory }
+    }
+}
+
+/// What is settled by memory needs the rest to be known, and a cap needs something to be settled.
+fn check_autos(launch: &Launch, batch: Option<AutoBatch>) -> Result<(), RunError> {
+    let policy = launch.checkpointing == AutoCheckpointing::Auto;
+    match &launch.memory {
+        _ if policy && batch.is_some() => Err(RunError::TwoAutos),
+        Some(memory) if !policy && batch.is_none() => {
+            Err(RunError::MemoryUnused { memory: memory.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

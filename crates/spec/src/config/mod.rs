@@ -2,6 +2,7 @@
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
+mod cache;
 mod checkpointing;
 mod compute;
 mod inference;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, canonical};
 
+pub use cache::CacheChoice;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};

@@ -9,6 +9,7 @@ mod annotations;
 pub mod augment;
 pub mod cache;
 pub mod decode;
+pub mod disk;
 pub mod evaluation;
 pub mod letterbox;
 pub mod loader;

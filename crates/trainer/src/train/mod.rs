@@ -8,6 +8,7 @@ mod fault_tests;
 #[cfg(test)]
 mod faults;
 mod guard;
+mod measuring;
 mod memory_plan;
 mod outputs;
 mod pending;
@@ -30,7 +31,8 @@ use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
 use care::Place;
 use epoch::Trained;
-pub use memory_plan::measure;
+pub use measuring::{Needs, OUT_OF_MEMORY, measure};
+pub use memory_plan::{USABLE, advice};
 use outputs::Outputs;
 use session::Session;
 pub use session::parameters;

@@ -12,8 +12,14 @@ use ybox_spec::manifest::{Entry, Manifest};
 use ytrain::data::{Picture, ScanOptions, Split, scan};
 use ytrain::draw;
 
-pub const OPTIONS: ScanOptions =
-    ScanOptions { classes: 3, names: None, imgsz: 64, workers: 2, cache_bytes: 1 << 30 };
+pub const OPTIONS: ScanOptions = ScanOptions {
+    classes: 3,
+    names: None,
+    imgsz: 64,
+    workers: 2,
+    cache_bytes: 1 << 30,
+    disk: None,
+};
 
 pub fn entry(root: &Path, split: &str, path: &str) -> Entry {
     let bytes = fs::read(root.join(path)).unwrap();
