@@ -25,6 +25,7 @@ pub mod file {
     pub const PREDICTIONS: &str = "predictions.json";
     pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
+    pub const CHECKPOINT: &str = "checkpoint";
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
     pub const REPORT: &str = "report.html";
@@ -132,6 +133,7 @@ impl RunFolder {
             }
         }
         // What a run that failed leaves, unrecorded.
+        remove_folder(&self.path.join(file::CHECKPOINT))?;
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
@@ -173,6 +175,13 @@ fn remove(path: &Path) -> io::Result<()> {
         {
             Err(error)
         }
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -265,7 +274,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("exp");
         fs::create_dir_all(path.join("weights")).unwrap();
-        for name in ["run.json", "weights/best.safetensors", "notes.txt"] {
+        fs::create_dir_all(path.join("checkpoint")).unwrap();
+        for name in ["run.json", "weights/best.safetensors", "checkpoint/1", "notes.txt"] {
             fs::write(path.join(name), "x").unwrap();
         }
         let folder = create(dir.path(), None, true).unwrap();

@@ -20,6 +20,8 @@ pub enum RunError {
     Config(#[from] ConfigError),
     #[error("`{key}` is not a setting of ybox: {answer}")]
     Foreign { key: String, answer: &'static str },
+    #[error("format={format} is not written: {answer}")]
+    Format { format: String, answer: &'static str },
     #[error("`{key}` is a setting of {}, not of {}", theirs.name(), ours.name())]
     OtherTask { key: String, ours: Task, theirs: Task },
     #[error("`names` cannot be set: class names come from the {origin}")]
@@ -104,6 +106,7 @@ impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::OtherTask { .. } | Self::Foreign { .. } => "leave it out".into(),
+            Self::Format { .. } => "export with format=onnx".into(),
             Self::NamesGiven { .. } => "leave it out, or change them there".into(),
             Self::Needs { setting, .. } => format!("add {setting}"),
             Self::ModelIsFile { model } => {

@@ -70,6 +70,9 @@ impl RunView {
                     pictures(images)
                 ));
             }
+            Event::Resumed { epoch, step, .. } => {
+                self.say(&format!("going on in epoch {epoch}, after step {step}"));
+            }
             Event::Settings { values } => self.settings(values),
             Event::MemoryPlan(plan) => self.say(rows::memory_plan(plan).trim_end()),
             Event::BatchPlan(plan) => self.say(rows::batch_plan(plan).trim_end()),

@@ -357,7 +357,7 @@ impl<'a> Trainer<'a> {
         if code == 0 {
             self.say(Event::Finished { seconds: 1.5 });
         }
-        self.log.sync().unwrap();
+        self.log.file().unwrap().sync_all().unwrap();
         code
     }
 

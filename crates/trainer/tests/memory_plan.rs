@@ -4,72 +4,30 @@
 // clippy.toml allows it in #[test] functions; here it is also in what they share.
 #![allow(clippy::unwrap_used)]
 
+mod command_support;
 mod data_support;
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use command_support::{Data, config};
 use tempfile::TempDir;
-use ybox_spec::amp::Amp;
-use ybox_spec::config::{AttentionPath, Checkpointing, Config, TrainConfig};
+use ybox_spec::config::Checkpointing;
 use ybox_spec::events::{Event, read_log};
 use ybox_spec::memory::MemoryPlan;
 
-fn config() -> TrainConfig {
-    let mut config = TrainConfig {
-        names: ["a", "b", "c"].map(String::from).into(),
-        epochs: 1,
-        batch: 4,
-        imgsz: 96,
-        amp: Amp::Off,
-        ..TrainConfig::default()
-    };
-    config.compute.attention = AttentionPath::Flash;
-    config
-}
-
-/// A folder with a config, and a manifest of data that train and val share.
-fn prepared() -> (TempDir, data_support::Drawn) {
-    let out = TempDir::new().unwrap();
-    let drawn = data_support::patterned(4);
-    let text = serde_yaml::to_string(&Config::Train(config())).unwrap();
-    fs::write(out.path().join("config.yaml"), text).unwrap();
-    let train = drawn.manifest().to_string();
-    let val: String = train.lines().map(|line| line.replace(" train ", " val ") + "\n").collect();
-    fs::write(out.path().join("data.manifest"), train + &val).unwrap();
-    (out, drawn)
-}
-
-fn train(out: &Path, data: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ytrain"))
-        .arg("train")
-        .arg("--config")
-        .arg(out.join("config.yaml"))
-        .arg("--manifest")
-        .arg(out.join("data.manifest"))
-        .arg("--data")
-        .arg(data)
-        .arg("--out")
-        .arg(out)
-        .arg("--no-plots")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
 /// The plan, and the weights that came of it.
 fn trained(arguments: &[&str]) -> (Option<MemoryPlan>, Vec<u8>) {
-    let (out, drawn) = prepared();
-    let output = train(out.path(), drawn.root(), arguments);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let log = fs::read_to_string(out.path().join("events.jsonl")).unwrap();
-    let plan = read_log(&log).unwrap().0.into_iter().find_map(|line| match line.event {
-        Event::MemoryPlan(plan) => Some(plan),
-        _ => None,
-    });
-    (plan, fs::read(out.path().join("weights/last.safetensors")).unwrap())
+    let data = Data::of(4);
+    let run = data.run(&config());
+    run.finish(arguments);
+    let plan =
+        read_log(&run.text("events.jsonl")).unwrap().0.into_iter().find_map(|line| {
+            match line.event {
+                Event::MemoryPlan(plan) => Some(plan),
+                _ => None,
+            }
+        });
+    (plan, run.bytes("weights/last.safetensors"))
 }
 
 #[test]
@@ -89,17 +47,16 @@ fn auto_takes_what_fits_and_trains_to_the_same_bits() {
 
 /// What `ytrain batch` says last, and whether that was a success.
 fn batch(arguments: &[&str]) -> (bool, Event) {
-    let (out, _) = prepared();
+    let run = Data::of(4).run(&config());
     let output = Command::new(env!("CARGO_BIN_EXE_ytrain"))
         .args(["batch", "--checkpointing", "none", "--cache", "auto", "--val", "4", "--config"])
-        .arg(out.path().join("config.yaml"))
+        .arg(run.path("config.yaml"))
         .arg("--out")
-        .arg(out.path())
+        .arg(run.path(""))
         .args(arguments)
         .output()
         .unwrap();
-    let log = fs::read_to_string(out.path().join("events.jsonl")).unwrap();
-    let (mut lines, _) = read_log(&log).unwrap();
+    let (mut lines, _) = read_log(&run.text("events.jsonl")).unwrap();
     (output.status.success(), lines.pop().unwrap().event)
 }
 
@@ -122,16 +79,15 @@ fn the_largest_batch_that_fits_is_found() {
 
 /// The weights that came of a `cache`, and what was said about it.
 fn trained_with(cache: &[&str]) -> (Vec<u8>, Vec<String>) {
-    let (out, drawn) = prepared();
-    let output = train(out.path(), drawn.root(), cache);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let lines = said.lines().filter(|line| line.contains("picture-cache"));
-    let notes = lines.map(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        line["message"].as_str().unwrap().to_owned()
+    let data = Data::of(4);
+    let run = data.run(&config());
+    run.finish(cache);
+    let (lines, _) = read_log(&run.text("events.jsonl")).unwrap();
+    let notes = lines.into_iter().filter_map(|line| match line.event {
+        Event::Note { code, message, .. } if code == "picture-cache" => Some(message),
+        _ => None,
     });
-    (fs::read(out.path().join("weights/last.safetensors")).unwrap(), notes.collect())
+    (run.bytes("weights/last.safetensors"), notes.collect())
 }
 
 #[test]
@@ -174,7 +130,7 @@ fn the_weights_do_not_depend_on_where_pictures_are_kept_and_it_is_said_how_many(
         let [of_train, of_val] = &notes[..] else { panic!("{notes:?}") };
         assert!(of_train.starts_with(train) && of_val.starts_with(val), "{notes:?}");
     }
-    let (out, drawn) = prepared();
-    let output = self::train(out.path(), drawn.root(), &["--cache", "disk"]);
+    let data = Data::of(4);
+    let output = data.run(&config()).train(&["--cache", "disk"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("cache=disk needs a folder"));
 }

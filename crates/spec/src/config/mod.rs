@@ -3,6 +3,7 @@
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
 mod cache;
+mod cadence;
 mod checkpointing;
 mod compute;
 mod inference;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Digest, canonical};
 
 pub use cache::CacheChoice;
+pub use cadence::CheckpointEvery;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};

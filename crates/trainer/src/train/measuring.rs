@@ -20,8 +20,9 @@ pub const OUT_OF_MEMORY: u8 = 3;
 /// Objects in each picture that is measured with.
 const OBJECTS: i64 = 16;
 /// What a training holds beside a step, as a multiple of its weights: the moving average and the
-/// model it is measured with, AdamW's two moments, and a healthy state (weights, average, moments).
-const STATE_OF_WEIGHTS: u64 = 8;
+/// model it is measured with, AdamW's two moments, a healthy state (weights, average, moments), and
+/// as much again while a checkpoint is written.
+const STATE_OF_WEIGHTS: u64 = 12;
 
 /// Bytes that a training takes: some whatever the batch, and some for each of its pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
