@@ -27,6 +27,7 @@ pub mod file {
     pub const PREDICTIONS: &str = "predictions.json";
     pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
+    pub const CHECKPOINT: &str = "checkpoint";
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
     pub const REPORT: &str = "report.html";
@@ -117,7 +118,8 @@ impl RunFolder {
         }
     }
 
-    fn clear(&self, task: Task) -> Result<(), FolderError> {
+    /// Takes out what the run before wrote.
+    pub fn clear(&self, task: Task) -> Result<(), FolderError> {
         self.remove_old(task).map_err(|e| create_error(&self.path, e))?;
         let left = files_below(&self.path).map_err(|e| create_error(&self.path, e))?;
         match left.into_iter().find(|path| is_output(task, path)) {
@@ -140,6 +142,7 @@ impl RunFolder {
             }
         }
         // What a run that failed leaves, unrecorded.
+        remove_folder(&self.path.join(file::CHECKPOINT))?;
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
