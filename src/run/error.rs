@@ -64,6 +64,12 @@ pub enum RunError {
     Source { given: String, reason: String },
     #[error("device={device} is not there: this image computes on the CPU")]
     Device { device: String },
+    #[error("resume={given} does not say which run")]
+    ResumeWhich { given: String },
+    #[error("{} cannot be {verb}: {reason}", folder.display())]
+    NotAgain { folder: PathBuf, verb: &'static str, reason: String },
+    #[error("{} was started with {what}", folder.display())]
+    OtherInputs { folder: PathBuf, what: String },
     #[error("the trainer failed")]
     Trainer { code: String, hint: Option<String>, source: Said },
     #[error("the trainer ended with status {status} and did not say why")]
@@ -110,6 +116,10 @@ impl Explain for RunError {
                 format!("it has {}; or give cfg=FILE", known.join(", "))
             }
             Self::NoPreset { .. } => "give cfg=FILE".into(),
+            Self::ResumeWhich { .. } => "give its folder: resume=runs/train/exp".into(),
+            Self::OtherInputs { .. } => {
+                "a run goes on with what it was started with: leave the setting out or bring the files back; or start a new run".into()
+            }
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
             Self::Trainer { hint, .. } => return hint.clone(),
             Self::OutOfMemory { advice, .. } => advice.clone(),
@@ -127,6 +137,8 @@ impl Explain for RunError {
             | Self::Weights(_)
             | Self::NamesDiffer { .. }
             | Self::NoPreset { .. }
+            | Self::NotAgain { .. }
+            | Self::OtherInputs { .. }
             | Self::Device { .. }
             | Self::Source { .. }
             | Self::Conversion { .. }

@@ -258,6 +258,8 @@ pub enum Mood {
     Notes(u32),
     /// Ends well, but writes no weights.
     Forgets,
+    /// Is killed after this epoch.
+    Dies(u32),
 }
 
 /// An engine that runs the stand-in instead of a container.
@@ -313,6 +315,8 @@ struct Trainer<'a> {
     stop: &'a StopRequests,
     log: EventLog,
     output: &'a mut dyn FnMut(Output),
+    resume: bool,
+    stop_after: Option<u32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -339,9 +343,25 @@ impl<'a> Trainer<'a> {
         let mut seed = format!("{} {}", config.digest(), manifest.root()).into_bytes();
         seed.extend(weights.iter().flatten());
         let out = option("--out").unwrap();
-        let log = EventLog::create(&out.join("events.jsonl")).unwrap();
-        let (seed, mood, drift) = (Digest::of(&seed), stand_in.mood, stand_in.drift);
-        Self { config, manifest, out, weights, seed, mood, drift, stop, log, output }
+        let resume = options.iter().any(|option| option == "--resume");
+        let log = out.join("events.jsonl");
+        let log = if resume { EventLog::resume(&log) } else { EventLog::create(&log) }.unwrap();
+        let stop_after = options.windows(2).find(|pair| pair[0] == "--stop-after-epochs");
+        let stop_after = stop_after.map(|pair| pair[1].parse().unwrap());
+        Self {
+            config,
+            manifest,
+            out,
+            weights,
+            seed: Digest::of(&seed),
+            mood: stand_in.mood,
+            drift: stand_in.drift,
+            stop,
+            log,
+            output,
+            resume,
+            stop_after,
+        }
     }
 
     fn run(mut self) -> i32 {
@@ -372,7 +392,6 @@ impl<'a> Trainer<'a> {
         if code == 0 {
             self.say(Event::Finished { seconds: 1.5 });
         }
-        self.log.sync().unwrap();
         code
     }
 
@@ -440,8 +459,11 @@ impl<'a> Trainer<'a> {
     fn train(&mut self, epochs: u32) -> i32 {
         let mut chain = ChainHead::default();
         let (mut steps, mut csv) = (String::new(), "epoch,metrics/mAP50-95(B)\n".to_owned());
+        let done = if self.resume { self.go_on() } else { 0 };
         for epoch in 1..=epochs {
-            self.progress(epoch, epochs);
+            if epoch > done {
+                self.progress(epoch, epochs);
+            }
             let drifts = self.drift.is_some_and(|from| epoch >= from);
             let loss = self.number(&format!("loss {epoch}")) as f32;
             let loss = f32::from_bits(loss.to_bits() + u32::from(drifts));
@@ -450,15 +472,22 @@ impl<'a> Trainer<'a> {
             }
             let metrics = self.metrics(&format!("{epoch}"));
             csv += &format!("{epoch},{}\n", metrics.map);
+            if epoch <= done {
+                continue;
+            }
             self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
             self.save(epoch, &steps, &csv);
+            if self.mood == Mood::Dies(epoch) {
+                return 137;
+            }
             match self.mood {
                 Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),
                 Mood::Killed(when) if when == epoch => self.stop.fetch_add(2, Ordering::SeqCst),
                 _ => 0,
             };
             match self.stop.load(Ordering::SeqCst) {
-                0 => {}
+                0 if self.stop_after != Some(epoch) => {}
+                0 => return 130,
                 1 => {
                     self.say(Event::Interrupted { epoch });
                     return 130;
@@ -469,6 +498,16 @@ impl<'a> Trainer<'a> {
         let metrics = self.metrics(&format!("{epochs}"));
         self.say(Event::Metrics(metrics));
         0
+    }
+
+    /// Goes on after the epoch of its "checkpoint", of which it returns the number.
+    fn go_on(&mut self) -> u32 {
+        let text = fs::read_to_string(self.out.join("checkpoint/epoch")).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap());
+        let [epoch, events] = [numbers.next(), numbers.next()].map(Option::unwrap_or_default);
+        let epoch = epoch as u32;
+        self.say(Event::Resumed { epoch: epoch + 1, step: 2 * u64::from(epoch), events });
+        epoch
     }
 
     fn progress(&mut self, epoch: u32, epochs: u32) {
@@ -511,6 +550,9 @@ impl<'a> Trainer<'a> {
         if self.mood == Mood::Forgets {
             return;
         }
+        fs::create_dir_all(self.out.join("checkpoint")).unwrap();
+        let checkpoint = format!("{epoch} {}", self.log.count());
+        fs::write(self.out.join("checkpoint/epoch"), checkpoint).unwrap();
         fs::create_dir_all(self.out.join("weights")).unwrap();
         for name in ["best", "last"] {
             let info = WeightsInfo { epoch, ..self.info() };

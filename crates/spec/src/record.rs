@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chain::ChainHead;
-use crate::config::{AttentionPath, Config, Numerics};
+use crate::config::{AttentionPath, Config, Launch, Numerics};
 use crate::events::LogHead;
 use crate::intervention::Intervention;
 use crate::{Digest, canonical};
 
 /// Value of `schema` in every record of this form.
 pub const SCHEMA: &str = "ybox.run/v1";
+/// Value of `schema` in every `start.json` of this form.
+pub const START_SCHEMA: &str = "ybox.start/v1";
 pub const INPUT_DOMAIN: &str = "ybox.input.v1";
 pub const RESULT_DOMAIN: &str = "ybox.result.v1";
 pub const RUN_DOMAIN: &str = "ybox.run.v1";
@@ -36,6 +38,38 @@ impl Inputs {
     pub fn hash(&self) -> Digest {
         canonical::digest(INPUT_DOMAIN, self)
     }
+}
+
+impl Inputs {
+    /// Names of what differs in `other`, and both values; in the order in which it goes in.
+    pub fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
+        let shown = |weights: Option<Digest>| weights.map_or("none".into(), |w| w.to_string());
+        let pairs = [
+            ("image", self.image.to_string(), other.image.to_string()),
+            ("config", self.config.to_string(), other.config.to_string()),
+            ("data", self.data.to_string(), other.data.to_string()),
+            ("initial weights", shown(self.weights), shown(other.weights)),
+            ("attention", self.attention.name().into(), other.attention.name().into()),
+            ("numerics", self.numerics.name().into(), other.numerics.name().into()),
+        ];
+        pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs).collect()
+    }
+}
+
+/// `start.json`: what a run was started with, written before the first step and never changed. Who
+/// goes on with the run, or repeats it, goes by this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    pub schema: String,
+    pub inputs: Inputs,
+    pub image: ImageSource,
+    pub data: DataSource,
+    /// Absolute path of the initial weights.
+    pub weights: Option<String>,
+    /// The launch settings.
+    pub launch: Launch,
+    /// RFC 3339, UTC.
+    pub started: String,
 }
 
 /// A file of the run folder.

@@ -34,6 +34,8 @@ pub enum TrainerError {
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
     AttentionPath { path: &'static str, device: &'static str },
+    #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
+    OtherRun { path: PathBuf },
     #[error("the config leaves `amp` open: it must say off or bf16")]
     AmpOpen,
     #[error("no weights were given")]
@@ -89,6 +91,7 @@ impl TrainerError {
             Self::Read { .. } => "read-failed",
             Self::Write { .. } => "write-failed",
             Self::Config { .. } | Self::WrongTask { .. } | Self::AmpOpen => "bad-config",
+            Self::OtherRun { .. } => "other-run",
             Self::Manifest { .. } => "bad-manifest",
             Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",

@@ -16,7 +16,7 @@ use adamw::AdamW;
 pub use ema::Ema;
 pub use schedule::{Algorithm, Effective, Rates, Schedule};
 use sgd::Sgd;
-pub use state::StateError;
+pub use state::{StateError, restore};
 
 /// What decides a parameter's learning rate and whether it decays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,25 @@ impl Optimizer {
 
     fn gradients(&self) -> Vec<Tensor> {
         self.parameters.iter().filter_map(gradient).collect()
+    }
+
+    /// Gradients by the names of their parameters, where there are some; they share storage.
+    pub fn named_gradients(&self) -> Vec<(String, Tensor)> {
+        let named = |p: &Parameter| Some((p.name.clone(), gradient(p)?));
+        self.parameters.iter().filter_map(named).collect()
+    }
+
+    /// Gives the parameters called `names` gradients of zero, as a step leaves them: one without a
+    /// gradient is passed over by the next step, one with a gradient of zero still decays.
+    pub fn zero_gradients_of(&mut self, names: &[String]) {
+        let named = self.parameters.iter().filter(|p| names.contains(&p.name));
+        named.for_each(|p| (&p.tensor * 0.).sum(Kind::Float).backward());
+        self.zero_grad();
+    }
+
+    /// Puts `saved` in the place of the gradients.
+    pub fn load_gradients(&mut self, saved: &[(String, Tensor)]) -> Result<(), StateError> {
+        restore(self.named_gradients(), saved)
     }
 
     /// Everything that the next step depends on beside parameters and gradients. The tensors

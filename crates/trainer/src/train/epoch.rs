@@ -1,5 +1,6 @@
 //! One epoch of steps.
 
+use serde::{Deserialize, Serialize};
 use ybox_spec::chain::{Step, carries_parameters};
 use ybox_spec::events::{Losses, Progress};
 
@@ -28,9 +29,9 @@ pub struct Trained {
 }
 
 /// Sums over the batches of an epoch.
-#[derive(Default)]
-struct Sums {
-    batches: u64,
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Sums {
+    pub batches: u64,
     images: u64,
     /// Objects and size of pictures of the last one.
     instances: u64,
@@ -38,42 +39,55 @@ struct Sums {
     /// Batches whose losses are summed: those that were read and are finite.
     measured: u64,
     losses: [f64; 3],
+    /// In force at the last one.
+    rates: Option<Rates>,
 }
 
+/// Called between two batches.
+pub type Between<'a> = dyn FnMut(&Session, &Outputs, &mut Emitter) -> Result<(), TrainerError> + 'a;
+
 impl Session {
-    /// Trains epoch `epoch`, from 0; `None` when the user asked to stop.
+    /// Trains the rest of the epoch that it stands in; `None` when it has to stop before its end.
     pub fn train_epoch(
         &mut self,
-        epoch: u32,
         job: &mut Job,
         outputs: &mut Outputs,
+        between: &mut Between,
     ) -> Result<Option<Trained>, TrainerError> {
-        let batches = self.loader.batches() as u64;
+        let (epoch, batches) = (self.epoch, self.loader.batches() as u64);
         let phase = Phase::start("train", (epoch + 1, self.epochs), batches);
-        let mut sums = Sums::default();
-        let mut rates = self.rates(epoch, 0);
-        for batch in self.loader.epoch(epoch)? {
-            if job.stop.requested() {
+        let before = self.sums.images;
+        for batch in self.loader.epoch_from(epoch, self.sums.batches as usize)? {
+            if job.has_to_stop(epoch, outputs.steps()) {
                 return Ok(None);
             }
             let batch = batch?;
-            outputs.draw_batch(&batch)?;
-            rates = self.rates(epoch, sums.batches);
+            outputs.draw_batch(&batch, u64::from(epoch) * batches + self.sums.batches)?;
+            let rates = self.rates(epoch, self.sums.batches);
             self.accumulate(&batch)?;
-            sums.add(&batch);
+            self.sums.add(&batch, rates);
             if self.pending.batches >= rates.accumulate {
                 let at = Place { epoch, step: outputs.steps() };
-                sums.measure(self.step(&rates, at, &mut job.emit, outputs)?);
+                let measured = self.step(&rates, at, &mut job.emit, outputs)?;
+                self.sums.measure(measured);
             }
-            job.emit.progress(&phase, sums.batches, || sums.progress(&phase));
+            between(self, outputs, &mut job.emit)?;
+            let sums = &self.sums;
+            job.emit.progress(&phase, sums.batches, || sums.progress(&phase, before));
         }
-        sums.measure(self.pending.read());
-        Ok(Some(Trained {
+        Ok(Some(self.end_epoch(&phase, before)))
+    }
+
+    fn end_epoch(&mut self, phase: &Phase, before: u64) -> Trained {
+        self.sums.measure(self.pending.read());
+        self.epoch += 1;
+        let sums = std::mem::take(&mut self.sums);
+        Trained {
             losses: sums.means(),
             instances: sums.instances,
-            images_per_second: phase.rate(sums.images),
-            rates,
-        }))
+            images_per_second: phase.rate(sums.images - before),
+            rates: sums.rates.expect("an epoch has a batch"),
+        }
     }
 
     fn rates(&self, epoch: u32, batch: u64) -> Rates {
@@ -141,7 +155,8 @@ impl Session {
 }
 
 impl Sums {
-    fn add(&mut self, batch: &Batch) {
+    fn add(&mut self, batch: &Batch, rates: Rates) {
+        self.rates = Some(rates);
         self.batches += 1;
         self.images += batch.indices.len() as u64;
         self.instances = batch.targets.len() as u64;
@@ -156,11 +171,12 @@ impl Sums {
         }
     }
 
-    fn progress(&self, phase: &Phase) -> Progress {
+    /// `before`: images that were trained on before the phase.
+    fn progress(&self, phase: &Phase, before: u64) -> Progress {
         Progress {
             losses: (self.measured > 0).then(|| self.means()),
             instances: self.instances,
-            ..phase.progress(self.batches, self.images, self.imgsz)
+            ..phase.progress(self.batches, self.images - before, self.imgsz)
         }
     }
 

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use ybox_spec::Digest;
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    AttentionPath, AutoCheckpointing, Checkpointing, Compute, OptimizerChoice, TrainConfig,
+    AttentionPath, AutoCheckpointing, CheckpointEvery, Checkpointing, Compute, OptimizerChoice,
+    TrainConfig,
 };
 use ybox_spec::events::{Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
@@ -27,7 +28,7 @@ use super::snapshot::first_not_finite;
 use crate::data::Picture;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, StopAfter};
 use crate::scan::scan_for_training;
 use crate::{draw, stop, weights};
 
@@ -123,15 +124,25 @@ fn train_labelled(
     faults: impl IntoIterator<Item = (u64, Fault)>,
     class_offset: u32,
 ) -> Trained {
+    train_piece(tempfile::tempdir().unwrap(), config, faults, class_offset, None)
+}
+
+/// Goes on with what there is in `dir`, and stops after so many steps.
+fn train_piece(
+    dir: TempDir,
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+    class_offset: u32,
+    stop_after: Option<StopAfter>,
+) -> Trained {
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
-    let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     fs::create_dir_all(&out).unwrap();
     let mut job = Job {
         manifest: drawn(dir.path(), class_offset),
         data: dir.path().to_owned(),
-        emit: Emitter::create(&out.join("events.jsonl")).unwrap(),
+        emit: Emitter::resume(&out.join("events.jsonl")).unwrap(),
         out: out.clone(),
         weights: None,
         workers: 1,
@@ -140,6 +151,9 @@ fn train_labelled(
         memory: None,
         config: PathBuf::new(),
         stop: stop::Stop::default(),
+        resume: true,
+        checkpoint_every: CheckpointEvery::Steps(1000),
+        stop_after,
     };
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
@@ -173,6 +187,28 @@ fn a_step_that_is_not_finite_is_left_out() {
         trained.is_healthy();
         let steps = fs::read_to_string(trained.dir.path().join("out/steps.chain")).unwrap();
         assert_eq!(steps.lines().count(), 5, "of six");
+    }
+}
+
+/// The healthy state, what was usual, the attention path: all of the guard is in a checkpoint.
+#[test]
+fn rollbacks_after_a_resumption_go_where_they_would_have_gone() {
+    let config = config(6);
+    let faults = [4, 5, 6, 11, 12, 13].map(|batch| (batch, LossNan));
+    let whole = train(&config, faults);
+    assert_eq!(whole.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
+    let mut dir = tempfile::tempdir().unwrap();
+    // Batches before each stop: the steps taken, and those left out before them.
+    for (steps, batches) in [(2, 0), (6, 2), (9, 9), (10, 15)] {
+        let left = faults.iter().filter(|(at, _)| *at >= batches);
+        let left: Vec<_> = left.map(|(at, fault)| (at - batches, *fault)).collect();
+        let stop = Some(StopAfter::Steps(steps));
+        dir = train_piece(dir, &config, left, 0, stop).dir;
+    }
+    let pieces = train_piece(dir, &config, [], 0, None);
+    for name in ["steps.chain", "results.csv", "weights/last.safetensors"] {
+        let read = |t: &Trained| fs::read(t.dir.path().join("out").join(name)).unwrap();
+        assert!(read(&whole) == read(&pieces), "{name} differs");
     }
 }
 

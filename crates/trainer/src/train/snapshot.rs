@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::guard::Usual;
 use crate::model::Yolo12;
-use crate::optim::{Ema, Optimizer};
+use crate::optim::{Ema, Optimizer, StateError, restore};
 
 /// Named tensors that share their storage with what they are of.
 pub type Named = Vec<(String, Tensor)>;
@@ -27,6 +27,17 @@ impl Statistics {
         let counts: Vec<Tensor> = named.filter(|t| t.kind() == Kind::Int64).collect();
         let (kept, kept_counts) = (Tensor::cat(&live, 0), Tensor::stack(&counts, 0));
         Self { live, counts, kept, kept_counts }
+    }
+
+    /// What was kept; the tensors share its storage.
+    pub fn state(&self) -> Named {
+        let kept = ("kept".to_owned(), self.kept.shallow_clone());
+        vec![kept, ("counts".to_owned(), self.kept_counts.shallow_clone())]
+    }
+
+    /// Goes on from what [`Self::state`] gave.
+    pub fn load_state(&mut self, saved: &Named) -> Result<(), StateError> {
+        restore(self.state(), saved)
     }
 
     pub fn keep(&mut self) {
@@ -55,7 +66,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub fn of(model: &Yolo12, average: &Ema, optimizer: &Optimizer) -> Self {
-        let copies = |state: Named| state.into_iter().map(|(name, t)| (name, copy(&t))).collect();
         Self {
             step: 0,
             usual: Usual::default(),
@@ -70,8 +80,10 @@ impl Snapshot {
     }
 }
 
-fn copy(tensor: &Tensor) -> Tensor {
-    no_grad(|| tensor.detach().copy().to_device(Device::Cpu))
+/// Copies in the memory of the host.
+pub fn copies(state: Named) -> Named {
+    let copy = |tensor: &Tensor| no_grad(|| tensor.detach().copy().to_device(Device::Cpu));
+    state.into_iter().map(|(name, tensor)| (name, copy(&tensor))).collect()
 }
 
 /// Name of a tensor with a value that is not finite, with one reading from the device.
