@@ -16,6 +16,7 @@ mod input;
 mod layer;
 mod oci;
 mod pack;
+mod provenance;
 mod reference;
 mod rootfs;
 mod stamp;

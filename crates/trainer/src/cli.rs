@@ -14,6 +14,7 @@ use ybox_spec::memory::MemorySize;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
+use crate::made_from;
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{convert, export, out_of_memory, predict, train, val};
@@ -23,7 +24,7 @@ const INTERRUPTED: u8 = 130;
 
 /// The YOLOv12 trainer of ybox.
 #[derive(Debug, Parser)]
-#[command(name = "ytrain", version)]
+#[command(name = "ytrain", version, long_version = made_from::version())]
 enum Command {
     Train(TaskArgs),
     Val(TaskArgs),

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ybox_picture::SaveError;
 use ybox_spec::events::{Event, OUT_OF_MEMORY};
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
 use crate::data::DataError;
-use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
@@ -36,7 +36,7 @@ pub enum TrainerError {
     AttentionPath { path: &'static str, device: &'static str },
     #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
     OtherRun { path: PathBuf },
-    #[error("the config leaves `amp` open: it must say off or bf16")]
+    #[error("the config leaves `amp` open: it must say off, bf16 or fp16")]
     AmpOpen,
     #[error("no weights were given")]
     NoWeights,

@@ -1,9 +1,11 @@
-//! Optimizers and what steers them: schedules, clipping, the moving average of the weights. All of
-//! it works on named tensors; which tensors a model has, and when a step is due, is left to others.
+//! Optimizers and what steers them: schedules, clipping, loss scaling, the moving average of the
+//! weights. All of it works on named tensors; which tensors a model has, and when a step is due, is
+//! left to others.
 
 mod adamw;
 pub mod clip;
 pub mod ema;
+pub mod grad_scaler;
 pub mod schedule;
 mod sgd;
 mod state;
@@ -14,6 +16,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use adamw::AdamW;
 pub use ema::Ema;
+pub use grad_scaler::GradScaler;
 pub use schedule::{Algorithm, Effective, Rates, Schedule};
 use sgd::Sgd;
 pub use state::{StateError, restore};
@@ -81,6 +84,11 @@ impl Optimizer {
     /// The joint L2 norm of all gradients, a scalar on their device.
     pub fn gradient_norm(&self) -> Tensor {
         clip::joint_norm(&self.gradients())
+    }
+
+    /// Multiplies all gradients.
+    pub fn scale_gradients(&mut self, factor: f64) {
+        clip::scale(&mut self.gradients(), factor);
     }
 
     /// Scales all gradients, whose joint norm is `norm`, down to one of `max_norm`.

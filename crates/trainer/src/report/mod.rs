@@ -1,7 +1,6 @@
 //! What people look at after a run: tables, diagrams, sheets of sample pictures, TensorBoard's
 //! events. None of it is read again by the trainer; the results among it are `results.csv` alone.
 
-mod canvas;
 mod chart;
 mod curves;
 mod grid;
@@ -16,7 +15,6 @@ use std::path::{Path, PathBuf};
 use ybox_spec::pictures;
 
 use crate::data::{Batch, Picture, Split};
-use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::Evaluator;
 
@@ -75,6 +73,6 @@ impl Pictures {
     }
 
     fn save(&self, name: &str, picture: &Picture) -> Result<(), TrainerError> {
-        Ok(draw::save(picture, &self.out.join(name))?)
+        Ok(ybox_picture::save(picture, &self.out.join(name))?)
     }
 }

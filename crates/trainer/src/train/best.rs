@@ -1,28 +1,33 @@
 //! The best epoch so far, and when to give up on a better one.
 
 use serde::{Deserialize, Serialize};
-use ybox_spec::events::Metrics;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     patience: u32,
     epoch: u32,
-    /// `None` before the first epoch.
+    /// Whether there was an epoch.
+    any: bool,
+    /// `None` before the first epoch that has one.
     fitness: Option<f64>,
 }
 
 impl Best {
     pub fn new(patience: u32) -> Self {
-        Self { patience, epoch: 0, fitness: None }
+        Self { patience, epoch: 0, any: false, fitness: None }
     }
 
-    /// Whether `metrics` are better than all before: by mAP50-95, with a tenth of mAP50. Of equals
-    /// the later one counts as better, so that the first epochs at 0 don't stay the best.
-    pub fn improves(&mut self, epoch: u32, metrics: &Metrics) -> bool {
-        let fitness = 0.1 * metrics.map50 + 0.9 * metrics.map;
-        let better = self.fitness.is_none_or(|best| fitness >= best);
+    /// Whether `fitness` is better than all before. Of equals the later one counts as better, so
+    /// that the first epochs at 0 don't stay the best. An epoch without one is the best only where
+    /// it is the first.
+    pub fn improves(&mut self, epoch: u32, fitness: Option<f64>) -> bool {
+        let better = match fitness {
+            Some(fitness) => self.fitness.is_none_or(|best| fitness >= best),
+            None => !self.any,
+        };
+        self.any = true;
         if better {
-            (self.epoch, self.fitness) = (epoch, Some(fitness));
+            (self.epoch, self.fitness) = (epoch, fitness);
         }
         better
     }
@@ -41,15 +46,11 @@ impl Best {
 mod tests {
     use super::*;
 
-    fn metrics(map: f64) -> Metrics {
-        Metrics { map, ..Default::default() }
-    }
-
     #[test]
     fn never_stops_early_while_it_is_improving() {
         let mut best = Best::new(2);
         for epoch in 0..10 {
-            assert!(best.improves(epoch, &metrics(f64::from(epoch))));
+            assert!(best.improves(epoch, Some(epoch.into())));
             assert!(!best.exhausted(epoch));
         }
     }
@@ -58,11 +59,24 @@ mod tests {
     fn stops_when_patience_is_spent_and_never_without_patience() {
         for (patience, stops) in [(2, true), (0, false)] {
             let mut best = Best::new(patience);
-            best.improves(0, &metrics(0.5));
-            assert!(!best.improves(1, &metrics(0.4)));
+            best.improves(0, Some(0.5));
+            assert!(!best.improves(1, Some(0.4)));
             assert!(!best.exhausted(1));
-            assert!(!best.improves(2, &metrics(0.4)));
+            assert!(!best.improves(2, Some(0.4)));
             assert_eq!(best.exhausted(2), stops);
         }
+    }
+
+    #[test]
+    fn an_epoch_without_a_fitness_is_the_best_only_until_another_comes() {
+        let mut best = Best::new(2);
+        assert!(best.improves(0, None));
+        let text = serde_json::to_string(&best).unwrap();
+        let mut best: Best = serde_json::from_str(&text).unwrap();
+        assert!(!best.improves(1, None));
+        assert!(best.improves(2, Some(0.0)));
+        assert!(!best.improves(3, None));
+        assert!(!best.improves(4, None));
+        assert!(best.exhausted(4));
     }
 }

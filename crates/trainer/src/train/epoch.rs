@@ -13,7 +13,7 @@ use crate::data::Batch;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::optim::Rates;
+use crate::optim::{GradScaler, Rates};
 use crate::progress::Phase;
 use crate::{numerics, tensors, weights};
 
@@ -109,7 +109,7 @@ impl Session {
         let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
         #[cfg(test)]
         let loss = self.faults.loss(loss);
-        loss.total.backward();
+        self.backward(&loss.total);
         self.pending.add(&loss, batch.indices.len());
         Ok(())
     }
@@ -125,13 +125,18 @@ impl Session {
     ) -> Result<Vec<Items>, TrainerError> {
         #[cfg(test)]
         self.faults.gradients(&self.optimizer);
+        self.unscale();
         let (measured, items) = self.pending.finish(self.optimizer.gradient_norm());
+        if self.overflows(measured, at, emit) {
+            return Ok(items);
+        }
         match self.guard.judge(measured) {
             Decision::Refuse(cause, action) => self.refuse((cause, action), measured, at, emit)?,
             Decision::Take => {
                 self.optimizer.clip_gradients(measured.norm, self.max_grad_norm);
                 self.optimizer.step(rates);
                 self.optimizer.zero_grad();
+                self.scaler.iter_mut().for_each(GradScaler::grow);
                 self.ema.update();
                 outputs.append_step(self.chained(measured, outputs.steps() + 1)?)?;
                 #[cfg(test)]

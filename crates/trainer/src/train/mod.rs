@@ -14,6 +14,9 @@ mod guard;
 mod memory_plan;
 mod outputs;
 mod pending;
+#[cfg(test)]
+mod precision_tests;
+mod scaling;
 mod session;
 mod settings;
 mod snapshot;
@@ -88,10 +91,13 @@ fn run_session(
         let averaged = session.averaged()?;
         let validation = validation(config, job.workers, &session.loss, val, epoch);
         let verdict = validation.run(averaged, &mut job.emit)?;
-        let is_best = best.improves(epoch, &verdict.metrics);
+        let is_best = best.improves(epoch, verdict.fitness());
         let row = row(config, epoch, &trained, &verdict, is_best, started);
         outputs.save_epoch(averaged, &row, trained.rates.lr)?;
         outputs.keep_findings(verdict.evaluator, is_best);
+        if verdict.not_finite > 0 {
+            session.doubt(verdict.not_finite, at, &mut job.emit)?;
+        }
         let metrics = row.metrics.clone();
         job.emit.say(Event::Epoch(row));
         if epoch + 1 == config.epochs || best.exhausted(epoch) {

@@ -19,7 +19,7 @@ use crate::loading::starting_point;
 use crate::loss::{Assigner, DetectionLoss, Gains, class};
 use crate::model::{Mode, ParameterKind, Yolo12};
 use crate::optim::schedule::Extent;
-use crate::optim::{Ema, Group, Optimizer, Parameter, Schedule};
+use crate::optim::{Ema, GradScaler, Group, Optimizer, Parameter, Schedule};
 use crate::{numerics, weights};
 
 pub struct Session {
@@ -43,6 +43,8 @@ pub struct Session {
     pub(super) attention: AttentionPath,
     /// What forward is cast to.
     precision: Option<Precision>,
+    /// Where that is fp16.
+    pub(super) scaler: Option<GradScaler>,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
     /// The model that the moving average is copied into to be measured and saved.
@@ -90,14 +92,17 @@ impl Session {
         let decay = Decay { last: config.ema_decay, tau: config.ema_tau };
         let optimizer = Optimizer::new(schedule.effective().algorithm, parameters(&model));
         let ema = Ema::new(&model.state_dict(), decay.last, decay.tau);
+        let precision = numerics::precision(config.amp)?;
+        let scaler = (precision == Some(Precision::Fp16)).then(GradScaler::default);
         Ok(Self {
-            snapshot: Snapshot::of(&model, &ema, &optimizer),
+            snapshot: Snapshot::of(&model, &ema, &optimizer, scaler.as_ref()),
             statistics: Statistics::of(&model),
             guard: Guard::new(full * u64::from(schedule.effective().accumulate)),
             optimizer,
             ema,
             attention: config.compute.attention,
-            precision: numerics::precision(config.amp)?,
+            precision,
+            scaler,
             #[cfg(test)]
             faults: Default::default(),
             loss: DetectionLoss::new(classes, gains, Assigner::default())

@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::guard::Usual;
 use crate::model::Yolo12;
-use crate::optim::{Ema, Optimizer, StateError, restore};
+use crate::optim::grad_scaler::State;
+use crate::optim::{Ema, GradScaler, Optimizer, StateError, restore};
 
 /// Named tensors that share their storage with what they are of.
 pub type Named = Vec<(String, Tensor)>;
@@ -62,16 +63,23 @@ pub struct Snapshot {
     pub model: Named,
     pub average: Named,
     pub optimizer: Named,
+    pub scaler: Option<State>,
 }
 
 impl Snapshot {
-    pub fn of(model: &Yolo12, average: &Ema, optimizer: &Optimizer) -> Self {
+    pub fn of(
+        model: &Yolo12,
+        average: &Ema,
+        optimizer: &Optimizer,
+        scaler: Option<&GradScaler>,
+    ) -> Self {
         Self {
             step: 0,
             usual: Usual::default(),
             model: copies(model.state_dict()),
             average: copies(average.state()),
             optimizer: copies(optimizer.state()),
+            scaler: scaler.map(GradScaler::state),
         }
     }
 

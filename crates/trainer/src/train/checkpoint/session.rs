@@ -6,6 +6,8 @@ use ybox_spec::config::AttentionPath;
 
 use crate::error::TrainerError;
 use crate::numerics;
+use crate::optim::GradScaler;
+use crate::optim::grad_scaler::State;
 use crate::train::epoch::Sums;
 use crate::train::guard::{Guard, Usual};
 use crate::train::pending::Pending;
@@ -23,8 +25,9 @@ pub struct SessionState {
     pending: (u32, u64),
     /// Parameters that have a gradient, which is zero where no batches wait.
     gradients: Vec<String>,
-    /// Steps before the state that a rollback goes to, and what was usual then.
-    healthy: (u64, Usual),
+    scaler: Option<State>,
+    /// Steps before the state that a rollback goes to, what was usual then, and the scaler's state.
+    healthy: (u64, Usual, Option<State>),
 }
 
 /// Prefixes of the names of tensors.
@@ -47,7 +50,8 @@ impl Session {
             attention: self.attention,
             pending: (self.pending.batches, self.pending.pictures),
             gradients: gradients.iter().map(|(name, _)| name.clone()).collect(),
-            healthy: (self.snapshot.step, self.snapshot.usual.clone()),
+            scaler: self.scaler.as_ref().map(GradScaler::state),
+            healthy: (self.snapshot.step, self.snapshot.usual.clone(), self.snapshot.scaler),
         };
         let mut tensors = self.state_tensors();
         if self.pending.batches > 0 {
@@ -91,13 +95,15 @@ impl Session {
         }
         let pending = &part(PENDING)[0].1;
         self.pending = Pending::resume(state.pending, pending, numerics::device());
-        let (step, usual) = state.healthy.clone();
+        self.load_scale(state.scaler);
+        let (step, usual, scaler) = state.healthy.clone();
         self.snapshot = Snapshot {
             step,
             usual,
             model: part(&format!("{HEALTHY}{MODEL}")),
             average: part(&format!("{HEALTHY}{AVERAGE}")),
             optimizer: part(&format!("{HEALTHY}{OPTIMIZER}")),
+            scaler,
         };
         self.guard = state.guard.clone();
         (self.epoch, self.sums) = (state.epoch, state.sums.clone());
