@@ -13,6 +13,7 @@ pub mod lock;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod settings;

@@ -9,6 +9,7 @@ mod images;
 mod lock;
 mod plan;
 mod probe;
+mod replay;
 mod report;
 mod run;
 mod runs;
@@ -50,6 +51,8 @@ enum Verb {
     Run(run::Args),
     /// Recompute every hash of a run and compare
     Verify(verify::Args),
+    /// Run a recorded training again and compare it step by step
+    Replay(replay::Args),
     /// Explain what differs between two runs, images, locks or recipes
     Diff(diff::Args),
     /// List run folders
@@ -81,7 +84,7 @@ pub enum ExitStatus {
 /// Parses the command line, runs the verb and renders what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if !matches!(cli.verb, Verb::Run(_) | Verb::Build(_)) {
+    if !matches!(cli.verb, Verb::Run(_) | Verb::Replay(_) | Verb::Build(_)) {
         end_quietly_on_a_closed_pipe();
     }
     match dispatch(cli) {
@@ -117,6 +120,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Images(args) => images::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
+        Verb::Replay(args) => replay::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),

@@ -13,7 +13,8 @@ use super::probe::{Pretend, learn};
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host, Selection, StopRequests};
 use crate::image::Store;
-use crate::run::{self, Finished, Request, Surroundings};
+use crate::probe::Facts;
+use crate::run::{self, Finished, Order, Request, Surroundings};
 use crate::ui::{Failure, RunView, Screen};
 
 const AFTER_HELP: &str = "\
@@ -93,8 +94,23 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         run::settle(known.get_or_init(|| facts), compute, amp)
     })?;
     let facts = known.get().expect("every task has its compute settled");
-    let selection =
-        engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
+    let (finished, mut view) = carry_out(&order, facts, args.engine, context, &store)?;
+    report(&finished, &directory, &mut view, context.settings.json);
+    Ok(match finished.record.status {
+        Status::Completed => ExitStatus::Yes,
+        Status::Interrupted => ExitStatus::Interrupted,
+    })
+}
+
+/// Runs `order` by the engine of choice, in view of the user. `facts` are those of this host.
+pub(super) fn carry_out(
+    order: &Order,
+    facts: &Facts,
+    engine: engine::Choice,
+    context: &Context,
+    store: &Store,
+) -> Result<(Finished, RunView), Failure> {
+    let selection = engine::select(engine, &Host::read(|name| std::env::var_os(name)), store)?;
     let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
     let mut view = match context.settings.json {
         true => RunView::streaming(Box::new(io::stdout())),
@@ -106,7 +122,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     }
     let stop = Arc::new(StopRequests::new(0));
     let finished = run::execute(
-        &order,
+        order,
         &Surroundings {
             engine: &*selection.engine,
             home: &context.settings.home,
@@ -116,11 +132,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         },
         &mut view,
     )?;
-    report(&finished, &directory, &mut view, context.settings.json);
-    Ok(match finished.record.status {
-        Status::Completed => ExitStatus::Yes,
-        Status::Interrupted => ExitStatus::Interrupted,
-    })
+    Ok((finished, view))
 }
 
 /// Which engine runs it, and why not one that is preferred.

@@ -19,6 +19,13 @@ pub struct Sorted {
     pub config: Values,
 }
 
+impl Sorted {
+    /// Parses and sorts what stands on the command line.
+    pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Self, RunError> {
+        from_command_line(task, arguments)
+    }
+}
+
 /// Parses and sorts what stands on the command line.
 pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Sorted, RunError> {
     sort(task, arguments.iter().map(|a| parse(a)).collect::<Result<_, _>>()?)

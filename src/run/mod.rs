@@ -15,8 +15,10 @@ mod resume;
 mod settle;
 mod source;
 
+pub use arguments::Sorted;
 pub use convert::{Conversion, convert};
 pub use error::RunError;
 pub use execute::{Finished, Surroundings, execute};
 pub use order::{Order, Request, Settle, StopAfter, find_image, resolve};
+pub use recorded::Recorded;
 pub use settle::{settle, unused_gpus};

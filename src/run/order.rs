@@ -8,7 +8,7 @@ use ybox_spec::config::{
     AutoCheckpointing, Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task,
     TrainConfig, ValConfig, model_names,
 };
-use ybox_spec::dataset::{DataSet, Format};
+use ybox_spec::dataset::{DataSet, DataSetError, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
 use ybox_spec::record::Beginning;
 use ybox_spec::weights::WeightsInfo;
@@ -66,7 +66,7 @@ pub enum StopAfter {
 }
 
 /// The data side of an order: root and files.
-type Data = (PathBuf, Vec<Wanted>);
+pub(super) type Data = (PathBuf, Vec<Wanted>);
 
 /// Settings from both places, with the launch read.
 struct Given<'a> {
@@ -260,16 +260,24 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     };
     let mut config: TrainConfig = given.config(preset)?;
     config.names = trained_names(&config, &set)?;
-    let mut wanted = Vec::new();
-    for split in ["train", "val"] {
-        let pictures = set.images(split).map_err(RunError::from)?;
-        let fraction = if split == "train" { config.fraction } else { 1.0 };
-        let pictures = spread(pictures, fraction);
-        wanted.extend(pictures_and_labels(&set, split, pictures).map_err(RunError::from)?);
-    }
+    let wanted = training_files(&set, &config).map_err(RunError::from)?;
     let data = (set.root().to_owned(), wanted);
     (config.compute, config.amp) = settle(&config.compute, config.amp)?;
     Ok(given.order(Config::Train(config), image, data, weights))
+}
+
+/// The files of `set` that a training reads.
+pub(super) fn training_files(
+    set: &DataSet,
+    config: &TrainConfig,
+) -> Result<Vec<Wanted>, DataSetError> {
+    let mut wanted = Vec::new();
+    for split in ["train", "val"] {
+        let fraction = if split == "train" { config.fraction } else { 1.0 };
+        let pictures = spread(set.images(split)?, fraction);
+        wanted.extend(pictures_and_labels(set, split, pictures)?);
+    }
+    Ok(wanted)
 }
 
 /// Labels of Pascal VOC name their classes, and with `single_cls` the trainer has no names to find

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use ybox_spec::config::{Config, Launch};
 use ybox_spec::dataset::DataSet;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Beginning, Inputs, START_SCHEMA};
+use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA};
 
+use super::order::{Data, training_files};
 use super::{Order, RunError, Settle};
 use crate::image::{Store, StoredImage};
 use crate::record::{Kind, Wanted, file};
@@ -19,7 +20,8 @@ pub struct Recorded {
     pub folder: PathBuf,
     pub beginning: Beginning,
     pub config: Config,
-    pub manifest: Manifest,
+    /// `None` where there is a record alone: the files are then found as a new run finds them.
+    manifest: Option<Manifest>,
     /// What the reader is about to do, for errors: `resumed` or `replayed`.
     verb: &'static str,
 }
@@ -31,6 +33,11 @@ impl Recorded {
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|e| not(format!("cannot read {name}: {e}")))
         };
+        if !folder.join(file::START).exists() && folder.join(file::RECORD).exists() {
+            let record = serde_json::from_str(&text(file::RECORD)?);
+            let record = record.map_err(|e| not(format!("{} is damaged: {e}", file::RECORD)))?;
+            return Self::of_record(folder, record, verb);
+        }
         let damaged =
             |name: &str, e: &dyn std::fmt::Display| not(format!("{name} is damaged: {e}"));
         let beginning: Beginning =
@@ -49,7 +56,23 @@ impl Recorded {
         if manifest.root() != beginning.inputs.data {
             return Err(changed(file::MANIFEST));
         }
+        let manifest = Some(manifest);
         Ok(Self { folder: folder.to_owned(), beginning, config, manifest, verb })
+    }
+
+    /// What a record says without the files beside it.
+    fn of_record(folder: &Path, record: Record, verb: &'static str) -> Result<Self, RunError> {
+        let not = |reason: String| RunError::NotAgain { folder: folder.to_owned(), verb, reason };
+        if record.record_hash != Some(record.own_hash()) {
+            return Err(not(format!("{} was changed since it was written", file::RECORD)));
+        }
+        let Circumstances { image, data, weights, launch, started, .. } = record.circumstances;
+        let launch: Launch = serde_json::from_value(launch)
+            .map_err(|e| not(format!("{} is of another ybox: {e}", file::RECORD)))?;
+        let (schema, inputs) = (START_SCHEMA.into(), record.inputs);
+        let beginning = Beginning { schema, inputs, image, data, weights, launch, started };
+        let (folder, config) = (folder.to_owned(), record.config);
+        Ok(Self { folder, beginning, config, manifest: None, verb })
     }
 
     /// The same run again, with `launch` and its places where they differ. What the files of those
@@ -67,10 +90,7 @@ impl Recorded {
             debug_assert_eq!(settled, (config.compute.clone(), config.amp), "nothing was open");
         }
         let place = |given: &Option<String>| given.as_ref().map(|path| directory.join(path));
-        let root = match place(&launch.data) {
-            Some(yaml) => DataSet::open(&yaml).map_err(RunError::from)?.root().to_owned(),
-            None => PathBuf::from(&self.beginning.data.root),
-        };
+        let (root, wanted) = self.data(place(&launch.data), directory)?;
         let recorded = self.beginning.weights.as_ref().map(PathBuf::from);
         let weights = recorded.map(|path| place(&launch.weights).unwrap_or(path));
         let parent = self.folder.parent().unwrap_or(directory).to_owned();
@@ -79,7 +99,7 @@ impl Recorded {
             batch: None,
             image,
             root,
-            wanted: self.wanted(),
+            wanted,
             weights,
             parent,
             launch,
@@ -102,14 +122,27 @@ impl Recorded {
         })
     }
 
-    /// The files that the run read: no more and no fewer.
-    fn wanted(&self) -> Vec<Wanted> {
+    /// Where the data lie, and which files the run reads of them: those that it read, no more and
+    /// no fewer. `yaml` is where the data set is said to be now.
+    fn data(&self, yaml: Option<PathBuf>, directory: &Path) -> Result<Data, RunError> {
+        let Some(manifest) = &self.manifest else {
+            let recorded = self.beginning.launch.data.as_ref().map(|yaml| directory.join(yaml));
+            let set = DataSet::open(&yaml.or(recorded).unwrap_or_default())?;
+            let Config::Train(config) = &self.config else {
+                return Ok((PathBuf::new(), Vec::new()));
+            };
+            return Ok((set.root().to_owned(), training_files(&set, config)?));
+        };
+        let root = match yaml {
+            Some(yaml) => DataSet::open(&yaml)?.root().to_owned(),
+            None => PathBuf::from(&self.beginning.data.root),
+        };
         let wanted = |entry: &ybox_spec::manifest::Entry| Wanted {
             split: entry.split.clone(),
             path: entry.path.clone().into(),
             kind: Kind::Annotation,
         };
-        self.manifest.entries().iter().map(wanted).collect()
+        Ok((root, manifest.entries().iter().map(wanted).collect()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `resume=RUN`: the order of a training that was killed or interrupted, as it was started.
 
 use serde_json::Value;
-use ybox_spec::config::{Config, Launch, TrainConfig};
+use ybox_spec::config::{Config, KeyChange, Launch, TrainConfig};
 use ybox_spec::overrides::{self, Values};
 
 use super::arguments::{self, Sorted};
@@ -47,31 +47,23 @@ fn same_settings(
     config: &TrainConfig,
     given: &Sorted,
 ) -> Result<(), RunError> {
-    let ours = fields(config);
-    let theirs: TrainConfig = overrides::resolve(&[ours.clone(), given.config.clone()], &[])?;
-    let theirs = fields(&theirs);
-    match ours.iter().find(|(key, value)| theirs.get(*key) != Some(value)) {
+    let layers = [overrides::fields(config), given.config.clone()];
+    let theirs = Config::Train(overrides::resolve(&layers, &[])?);
+    match recorded.config.changes(&theirs).first() {
         None => Ok(()),
-        Some((key, value)) => {
-            let what = format!("{key}={value}, not {key}={}", theirs[key]);
+        Some(KeyChange { key, a, b }) => {
+            let shown =
+                |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
+            let what = format!("{key}={}, not {key}={}", shown(a), shown(b));
             Err(RunError::OtherInputs { folder: recorded.folder.clone(), what })
         }
-    }
-}
-
-fn fields(config: &TrainConfig) -> Values {
-    match serde_json::to_value(config).expect("a config is plain data") {
-        Value::Object(fields) => fields,
-        _ => unreachable!("a config is an object"),
     }
 }
 
 /// The settings that change no result: as they were, unless they are given anew.
 fn launch(recorded: &Launch, given: Values) -> Result<Launch, RunError> {
     let recorded = Launch { data: None, weights: None, cfg: None, ..recorded.clone() };
-    let mut values = serde_json::to_value(recorded).expect("plain data");
-    let values = values.as_object_mut().map(std::mem::take).unwrap_or_default();
-    Ok(overrides::resolve(&[values, given], &[])?)
+    Ok(overrides::resolve(&[overrides::fields(&recorded), given], &[])?)
 }
 
 fn same_image(

@@ -44,9 +44,6 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
     let refuse = |reason: &str| RunError::Source { given: given.into(), reason: reason.into() };
     let place = directory.join(given);
     let source = if place.is_file() {
-        if is_video(given) {
-            return Err(refuse(VIDEO));
-        }
         single(&place)
     } else if place.is_dir() {
         folder(&place)
@@ -67,14 +64,6 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
         Some(source) => Ok(source),
         None => Err(refuse("there is no such folder")),
     }
-}
-
-const VIDEO: &str = "ybox works on pictures, not on videos; cut it into pictures first";
-
-fn is_video(name: &str) -> bool {
-    let ending = Path::new(name).extension().map(|ending| ending.to_ascii_lowercase());
-    let videos = ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts"];
-    ending.is_some_and(|ending| videos.iter().any(|video| ending == *video))
 }
 
 /// Why a camera, a screen or a stream is no source.
@@ -211,7 +200,6 @@ mod tests {
             ("0", "ybox works on pictures, not on cameras; there is no file of that name"),
             ("screen", "ybox works on pictures, not on the screen"),
             ("rtsp://x/y", "a run has no network, and ybox works on pictures, not on streams"),
-            ("a/film.MP4", VIDEO),
             ("https://x/y.jpg", "a run has no network; download the pictures first"),
         ] {
             let message = find(dir.path(), given).unwrap_err().to_string();

@@ -41,7 +41,8 @@ fn section(section: &Section) -> String {
     line.trim_end().to_owned() + "\n" + &differences(&section.differences)
 }
 
-fn differences(all: &[Difference]) -> String {
+/// Lines of items with both values.
+pub(super) fn differences(all: &[Difference]) -> String {
     let rows: Vec<_> = all
         .iter()
         .take(SHOWN)

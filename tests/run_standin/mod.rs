@@ -11,16 +11,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use ybox::diff;
 use ybox::engine::{Container, Ended, Engine, EngineInfo, Output, StopRequests};
 use ybox::image::{Store, StoredImage};
 use ybox::plan::{self, Tables};
 use ybox::record::verify::{Report, Subject, verify};
-use ybox::run::{self, Finished, Request, Surroundings};
+use ybox::replay::{self, Extent, Verdict};
+use ybox::run::{self, Finished, Order, Request, Surroundings};
 use ybox::ui::{Failure, RunView, Screen};
 use ybox_spec::Digest;
+use ybox_spec::amp::Amp;
 use ybox_spec::batch::BatchPlan;
 use ybox_spec::chain::{ChainHead, Step};
-use ybox_spec::config::{Config, Task};
+use ybox_spec::config::{Compute, Config, Task};
 use ybox_spec::events::{
     ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, OUT_OF_MEMORY, Progress,
 };
@@ -87,9 +90,10 @@ impl Place {
             image: None,
             directory: self.work(),
         };
-        let facts = plan::pretend("cpu", &Tables::built_in()).unwrap();
-        let order =
-            run::resolve(&request, &self.store(), &|asked, amp| run::settle(&facts, asked, amp))?;
+        self.carry_out(&run::resolve(&request, &self.store(), &settle)?, view)
+    }
+
+    fn carry_out(&self, order: &Order, view: &mut RunView) -> Result<Finished, Failure> {
         let with = Surroundings {
             engine: &self.stand_in,
             home: &self.home(),
@@ -97,7 +101,29 @@ impl Place {
             stop: &self.stand_in.stop,
             listen: &|| (),
         };
-        run::execute(&order, &with, view)
+        run::execute(order, &with, view)
+    }
+
+    /// Replays `runs/train/exp`.
+    pub fn replay(
+        &self,
+        changes: &[&str],
+        extent: Extent,
+        from_checkpoint: bool,
+    ) -> Result<Verdict, Failure> {
+        let request = replay::Request {
+            run: "runs/train/exp".into(),
+            changes: changes.iter().map(|change| change.to_string()).collect(),
+            extent,
+            from_checkpoint,
+            directory: self.work(),
+        };
+        let replay = replay::order(&request, &self.store(), &settle)?;
+        let mut view = RunView::talking(Screen::silent());
+        let finished = self.carry_out(&replay.order, &mut view)?;
+        let (directory, home) = (self.work(), self.home());
+        let with = diff::Surroundings { directory: &directory, home: &home, project: None };
+        replay::compare(&replay, &finished.folder, &with)
     }
 
     /// A short training on the data set.
@@ -117,6 +143,12 @@ impl Place {
     pub fn verify_as(&self, subject: Subject) -> Report {
         verify(&subject, &self.store(), &self.home(), &|_, _| ())
     }
+}
+
+/// By the plan for a machine without GPUs.
+fn settle(asked: &Compute, amp: Amp) -> Result<(Compute, Amp), Failure> {
+    let facts = plan::pretend("cpu", &Tables::built_in()).unwrap();
+    run::settle(&facts, asked, amp)
 }
 
 /// Two train and one val picture; one without a label file.
@@ -358,8 +390,11 @@ impl<'a> Trainer<'a> {
         let resume = options.iter().any(|option| option == "--resume");
         let log = out.join("events.jsonl");
         let log = if resume { EventLog::resume(&log) } else { EventLog::create(&log) }.unwrap();
-        let stop_after = options.windows(2).find(|pair| pair[0] == "--stop-after-epochs");
-        let stop_after = stop_after.map(|pair| pair[1].parse().unwrap());
+        let number = |name: &str| -> Option<u32> {
+            options.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1].parse().unwrap())
+        };
+        let steps = number("--stop-after-steps").map(|steps| steps / 2);
+        let stop_after = number("--stop-after-epochs").or(steps);
         Self {
             config,
             manifest,

@@ -85,7 +85,8 @@ fn read<T: Schema>(values: &Values) -> Result<T, serde_json::Error> {
     serde_json::from_value(Value::Object(values.clone()))
 }
 
-fn fields<T: Serialize>(value: &T) -> Values {
+/// All settings of `value`.
+pub fn fields<T: Schema>(value: &T) -> Values {
     match serde_json::to_value(value) {
         Ok(Value::Object(map)) => map,
         other => unreachable!("a schema serialises to an object, not {other:?}"),

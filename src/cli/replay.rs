@@ -1,0 +1,104 @@
+//! `ybox replay`: runs a recorded training again and compares it step by step.
+
+use std::cell::OnceCell;
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::probe::{Pretend, learn};
+use super::run::carry_out;
+use super::{Context, ExitStatus};
+use crate::diff::Surroundings;
+use crate::engine;
+use crate::image::Store;
+use crate::replay::{self, Extent, Request};
+use crate::run;
+use crate::ui::{self, Failure};
+
+const AFTER_HELP: &str = "\
+Runs the image, config and data of RUN again, in runs/replay, and compares the metric chain step by
+step. KEY=VALUE says what is to be otherwise: data=FILE.yaml where the data set lies now, or a setting,
+to see from which step on it matters.
+
+Exit status: 0 identical (or, on other hardware under fast numerics, within tolerance, which is said);
+1 something differs, or the run cannot be replayed; 2 bad usage or something unexpected.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// A run folder, or six or more digits of the hash of a run under ./runs
+    run: String,
+    /// What is to be otherwise than in the run
+    #[arg(value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    /// Repeat so many steps
+    #[arg(long, value_name = "N", conflicts_with_all = ["epochs", "full"])]
+    steps: Option<u64>,
+    /// Repeat so many epochs [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "full")]
+    epochs: Option<u32>,
+    /// Repeat all of it, and compare the results too
+    #[arg(long)]
+    full: bool,
+    /// Begin at the newest checkpoint that the run kept
+    #[arg(long, conflicts_with = "epochs")]
+    from_checkpoint: bool,
+    /// What runs the container: auto, docker, podman or embedded
+    #[arg(long, default_value = "auto")]
+    engine: engine::Choice,
+    #[command(flatten)]
+    pretend: Pretend,
+}
+
+impl Args {
+    fn extent(&self) -> Extent {
+        match (self.steps, self.epochs) {
+            (Some(steps), _) => Extent::Steps(steps),
+            (_, Some(epochs)) => Extent::Epochs(epochs),
+            // What is left after a checkpoint is short enough.
+            _ if self.full || self.from_checkpoint => Extent::Full,
+            _ => Extent::Epochs(1),
+        }
+    }
+}
+
+pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let directory = std::env::current_dir()
+        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let request = Request {
+        extent: args.extent(),
+        run: args.run,
+        changes: args.changes,
+        from_checkpoint: args.from_checkpoint,
+        directory: directory.clone(),
+    };
+    let store = Store::open(&context.settings)?;
+    let known = OnceCell::new();
+    let replay = replay::order(&request, &store, &|compute, amp| {
+        if known.get().is_none() {
+            let _ = known.set(learn(&args.pretend, context)?);
+        }
+        run::settle(known.get().expect("it was just set"), compute, amp)
+    })?;
+    let facts = known.get().expect("a training has its compute settled");
+    let (finished, view) = carry_out(&replay.order, facts, args.engine, context, &store)?;
+    drop(view);
+    let with = Surroundings {
+        directory: &directory,
+        home: &context.settings.home,
+        project: context.settings.project.as_deref(),
+    };
+    let verdict = replay::compare(&replay, &finished.folder, &with)?;
+    let again = finished.folder.strip_prefix(&directory).unwrap_or(&finished.folder);
+    let text = match context.settings.json {
+        true => {
+            let mut value = json!({ "run": replay.name(&directory), "replay": again });
+            value["verdict"] = json!(verdict);
+            value.to_string() + "\n"
+        }
+        false => ui::replay(&verdict),
+    };
+    // Nobody reading changes nothing: the exit status is the verdict.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(if verdict.passes() { ExitStatus::Yes } else { ExitStatus::No })
+}

@@ -1,0 +1,86 @@
+//! The order of a replay: that of the run, with what the user wants otherwise.
+
+use std::path::PathBuf;
+
+use ybox_spec::config::{Config, Launch, Task};
+use ybox_spec::overrides;
+
+use super::{REPLAYS, Replay, from_checkpoint};
+use crate::image::Store;
+use crate::record::find_folder;
+use crate::run::{Order, Recorded, RunError, Settle, Sorted, StopAfter};
+use crate::ui::Failure;
+
+/// How much is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    Steps(u64),
+    Epochs(u32),
+    Full,
+}
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// A run folder, or the beginning of a run hash.
+    pub run: String,
+    /// `key=value`: what is to be otherwise than in the run.
+    pub changes: Vec<String>,
+    pub extent: Extent,
+    /// Begin at the newest checkpoint that the run kept.
+    pub from_checkpoint: bool,
+    /// What relative paths are relative to. Absolute.
+    pub directory: PathBuf,
+}
+
+pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay, Failure> {
+    let folder = find_folder(&request.directory, &request.run)?;
+    let recorded = Recorded::read(&folder, "replayed")?;
+    let refuse = |reason: &str| {
+        let reason = reason.to_owned();
+        Failure::from(RunError::NotAgain { folder: folder.clone(), verb: "replayed", reason })
+    };
+    let Config::Train(config) = &recorded.config else {
+        return Err(refuse(
+            "only trainings have steps to compare; run it again and compare hashes",
+        ));
+    };
+    let given = Sorted::from_command_line(Task::Train, &request.changes)?;
+    let launch = launch(&recorded.beginning.launch, &given)?;
+    let mut order = recorded.order(launch, &request.directory, store, settle)?;
+    let layers = [overrides::fields(config), given.config];
+    let mut changed: ybox_spec::config::TrainConfig =
+        overrides::resolve(&layers, &[]).map_err(RunError::from)?;
+    (changed.compute, changed.amp) = settle(&changed.compute, changed.amp)?;
+    order.config = Config::Train(changed);
+    let mut replay = Replay {
+        order: Order { parent: request.directory.join(REPLAYS), ..order },
+        folder,
+        extent: request.extent,
+        after: 0,
+    };
+    if request.from_checkpoint {
+        from_checkpoint::prepare(&mut replay, recorded.beginning)?;
+    }
+    replay.order.stop_after = match replay.extent {
+        Extent::Full => None,
+        Extent::Steps(steps) => Some(StopAfter::Steps(replay.after + steps)),
+        Extent::Epochs(epochs) => Some(StopAfter::Epochs(epochs)),
+    };
+    Ok(replay)
+}
+
+/// Settings that change no result: those of the run, but nothing is drawn and nothing kept.
+fn launch(recorded: &Launch, given: &Sorted) -> Result<Launch, RunError> {
+    let launch = Launch {
+        data: None,
+        weights: None,
+        cfg: None,
+        resume: None,
+        exist_ok: false,
+        plots: false,
+        checkpoint_every: "0".into(),
+        ..recorded.clone()
+    };
+    Ok(overrides::resolve(&[overrides::fields(&launch), given.launch.clone()], &[])?)
+}
