@@ -89,12 +89,12 @@ train() {
 differs() {
   local line
   failed=1
-  line=$(cmp "$2/steps.chain" "$3/steps.chain" | sed -n 's/.* line //p')
+  line=$({ cmp "$2/steps.chain" "$3/steps.chain" || true; } | sed -n 's/.* line //p')
   if [ -n "$line" ]; then
-    say "$1 differs from step $line on:"
-    sed -n "${line}p" "$3/steps.chain" "$2/steps.chain" >&2
+    say "$1 differs from step $line on (here, there):"
+    sed -sn "${line}p" "$3/steps.chain" "$2/steps.chain" >&2
   else
-    say "$1 differs after the last step: $(diff "$2.hash" "$3.hash" | sed -n 's/^< .*  //p' | xargs)"
+    say "$1 differs after the last step: $({ diff "$2.hash" "$3.hash" || true; } | sed -n 's/^< .*  //p' | xargs)"
   fi
 }
 

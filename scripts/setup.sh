@@ -35,6 +35,8 @@ need bwrap bubblewrap
 need gpgv gpgv
 need python3 python3
 need jq jq
+# scripts/check-portable.sh emulates other CPUs.
+command -v qemu-x86_64-static >/dev/null || need qemu-x86_64 qemu-user
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 # ybox asks pip for the index that pip uses, and on Ubuntu debootstrap for Debian's mirror.
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)

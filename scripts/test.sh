@@ -52,6 +52,8 @@ if command -v cargo-nextest >/dev/null; then
 else
   cargo test --workspace --locked --lib --bins --tests
 fi
+say "the same bits on other CPUs"
+scripts/check-portable.sh
 say "doc tests"
 cargo test --workspace --locked --doc --quiet
 say "all checks passed"
