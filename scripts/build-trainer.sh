@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the trainer for images: target/release/ytrain, the same file wherever it is built.
+# Builds the trainer for images: target/release/ytrain. What is known of its sameness elsewhere is in
+# docs/reproducibility.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/release-flags.sh
