@@ -58,8 +58,12 @@ pub fn execute(
         order.launch.exist_ok,
         order.config.task(),
     )?;
-    record::write_config(folder.path(), &order.config)?;
-    record::write_manifest(folder.path(), &manifest)?;
+    let written = record::write_config(folder.path(), &order.config)
+        .and_then(|()| record::write_manifest(folder.path(), &manifest));
+    if let Err(error) = written {
+        folder.abandon();
+        return Err(error.into());
+    }
     view.say(&format!("run folder: {}", shown(order, folder.path()).display()));
 
     let started = record::now_rfc3339();

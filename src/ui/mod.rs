@@ -9,7 +9,7 @@ mod screen;
 mod table;
 
 pub use checks::checks;
-pub use failure::{Explain, Failure};
+pub use failure::{DISK_FULL, Explain, Failure, is_disk_full};
 pub use run_view::RunView;
 pub use screen::{Bar, Screen};
 pub use table::table;
