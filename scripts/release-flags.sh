@@ -3,7 +3,11 @@
 # is built, so that the files don't depend on where that happens. All release builds share them, or
 # cargo would build what they have in common twice.
 
-for pair in "$PWD=/ybox" "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust"; do
+libtorch=${LIBTORCH:-$PWD/.libtorch}
+# Compilers name a header by its real path where that is shorter. Of two that match, the later wins.
+for pair in "$PWD=/ybox" "${CARGO_TARGET_DIR:-$PWD/target}=/ybox/target" \
+  "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" \
+  "$libtorch=/ybox/.libtorch" "$(realpath -m "$libtorch")=/ybox/.libtorch"; do
   RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$pair"
   CFLAGS="${CFLAGS:-} -ffile-prefix-map=$pair"
   CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$pair"

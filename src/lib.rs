@@ -3,6 +3,9 @@
 
 mod check;
 pub mod cli;
+mod contents;
+mod convert;
+pub mod diff;
 pub mod engine;
 pub mod fetch;
 pub mod image;

@@ -105,6 +105,23 @@ fn a_voc_set_is_checked_picture_by_picture() {
 }
 
 #[test]
+fn samples_are_drawn_on_sheets() {
+    let dir = tempfile::tempdir().unwrap();
+    bad_yolo(dir.path());
+    let (status, text) = check(dir.path(), &["--pictures", "samples"]);
+    assert_eq!(status, 1);
+    assert!(text.ends_with("\nsamples: samples/train0.jpg\nsamples: samples/val0.jpg\n"), "{text}");
+    let sheet = image::open(dir.path().join("samples/train0.jpg")).unwrap();
+    // Of the four pictures three can be decoded; each is 480 wide, with a gap around it.
+    assert_eq!((sheet.width(), sheet.height()), (3 * 484 + 4, 484 + 4));
+    let (_, json) = check(dir.path(), &["--pictures", "samples", "--json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["pictures"], serde_json::json!(["samples/train0.jpg", "samples/val0.jpg"]));
+    fs::write(dir.path().join("file"), "").unwrap();
+    assert_eq!(check(dir.path(), &["--pictures", "file"]).0, 2);
+}
+
+#[test]
 fn the_blood_cells_have_two_boxes_without_size() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/bccd");
     if !shared.join("data.yaml").exists() {

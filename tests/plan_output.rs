@@ -55,7 +55,16 @@ fn wishes_that_can_t_be_met() {
         page(&["plan", "--pretend", "T4", "attention=flash", "numerics=portable"])
     );
     insta::assert_snapshot!("no_such_device", page(&["plan", "--pretend", "2xA100", "device=2"]));
+    insta::assert_snapshot!(
+        "portable_fp16",
+        page(&["plan", "--pretend", "cpu", "dtype=fp16", "numerics=portable"])
+    );
     insta::assert_snapshot!("cpu_with_a_gpu", page(&["plan", "--pretend", "A100", "variant=cpu"]));
+}
+
+#[test]
+fn a_short_format_on_a_cpu() {
+    insta::assert_snapshot!("cpu_bf16", page(&["plan", "--pretend", "cpu", "dtype=bf16"]));
 }
 
 #[test]

@@ -47,7 +47,10 @@ fn a_training_is_recorded_and_verifies() {
         ["results.csv", "steps.chain", "weights/best.safetensors", "weights/last.safetensors"]
     );
     let files: Vec<_> = record.files.iter().map(|a| a.path.as_str()).collect();
-    assert_eq!(files, ["config.yaml", "data.manifest", "events.jsonl"]);
+    assert_eq!(
+        files,
+        ["checkpoint/epoch", "config.yaml", "data.manifest", "events.jsonl", "start.json"]
+    );
     assert_eq!(record.outputs.steps.unwrap().count, 4);
 
     let report = place.verify(&finished.folder);

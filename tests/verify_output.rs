@@ -102,6 +102,7 @@ fn a_run_is_refused_with_what_to_do_next() {
     for arguments in [
         vec!["run", "train", "epoch=3"],
         vec!["run", "train", data, "amp=fp16"],
+        vec!["run", "train", data, "amp=half"],
         vec!["run", "train", data, "epochs=many"],
         vec!["run", "train", data, "--image", "ybox/other"],
         vec!["run", "tune", data],

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ybox_spec::dataset::Format;
 
+use crate::contents::Finding;
 use crate::ui::table;
 
 #[derive(Debug, Serialize)]
@@ -16,6 +17,8 @@ pub struct Report {
     pub problems: Vec<Finding>,
     /// What is no problem, but good to know.
     pub notes: Vec<Finding>,
+    /// Sheets of samples that were drawn.
+    pub pictures: Vec<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,29 +32,6 @@ pub struct SplitReport {
     pub problems: usize,
     /// In the order of the classes.
     pub objects_by_class: Vec<u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub code: &'static str,
-    /// None where the set as a whole is meant.
-    pub split: Option<&'static str>,
-    pub file: Option<String>,
-    pub line: Option<u64>,
-    pub message: String,
-}
-
-impl Finding {
-    /// `code file:line: message`.
-    pub fn shown(&self) -> String {
-        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let place = match (&self.file, self.split) {
-            (Some(file), _) => format!("{file}{line}: "),
-            (None, Some(split)) => format!("{split}: "),
-            (None, None) => String::new(),
-        };
-        format!("{}  {place}{}", self.code, self.message)
-    }
 }
 
 impl Report {

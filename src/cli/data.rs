@@ -1,14 +1,15 @@
-//! `ybox data`: making and checking data sets.
+//! `ybox data`: making, checking and converting data sets.
 
 use std::path::PathBuf;
 
-use ybox_spec::dataset::DataSet;
+use ybox_spec::dataset::{DataSet, Format};
 
 use super::{Context, ExitStatus};
 use crate::check;
+use crate::convert;
 use crate::run::RunError;
 use crate::synth;
-use crate::ui::Failure;
+use crate::ui::{Failure, Screen};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,12 +23,53 @@ enum Action {
     Synth(Synth),
     /// Find everything that is wrong with a data set; exits with 1 where something is
     Check(Check),
+    /// Write a data set in another form, beside the old one
+    Convert(Convert),
 }
 
 #[derive(Debug, clap::Args)]
 struct Check {
     /// The data set's YAML file
     data: PathBuf,
+    /// Draw samples of each split, with boxes and class names, into this folder
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+}
+
+const CONVERT_HELP: &str = "\
+Reads labels in YOLO's, COCO's or Pascal VOC's form and writes them in another, so that a training
+sees the same boxes, bit for bit. Outlines are kept where the new form has them; what it cannot hold
+is said. Prints the YAML file of the new set.
+
+Pictures are not touched: they are hard links to the old ones, or copies where the file system has no
+links between the two places.
+
+Exit status: 0 converted; 1 refused, with nothing written; 2 bad usage or something unexpected.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = CONVERT_HELP)]
+struct Convert {
+    /// The data set's YAML file
+    data: PathBuf,
+    /// A new folder
+    folder: PathBuf,
+    /// The form to write
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    to: Format,
+    /// Copy the pictures instead of linking them
+    #[arg(long)]
+    copy: bool,
+    /// Leave out outlines
+    #[arg(long)]
+    boxes_only: bool,
+    /// Leave out what is wrong with labels and pictures, as a training does, instead of refusing
+    #[arg(long)]
+    drop_bad: bool,
+}
+
+fn form(text: &str) -> Result<Format, String> {
+    let all = [Format::Yolo, Format::Coco, Format::Voc];
+    all.into_iter().find(|form| form.name() == text).ok_or_else(|| "yolo, coco or voc".into())
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +93,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     match args.action {
         Action::Synth(args) => synth(&args, context),
         Action::Check(args) => check(&args, context),
+        Action::Convert(args) => convert(&args, context),
     }
 }
 
@@ -67,7 +110,8 @@ fn synth(args: &Synth, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
     let set = DataSet::open(&args.data).map_err(RunError::from)?;
-    let report = check::check(&args.data, &set);
+    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let report = check::check(&args.data, &set, args.pictures.as_deref(), &screen)?;
     if context.settings.json {
         let text = serde_json::to_string(&report)
             .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
@@ -79,6 +123,36 @@ fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
             println!();
         }
         print!("{}", report.tables());
+        if !report.pictures.is_empty() {
+            println!();
+        }
+        report.pictures.iter().for_each(|path| println!("samples: {}", path.display()));
     }
     Ok(if report.problems.is_empty() { ExitStatus::Yes } else { ExitStatus::No })
+}
+
+fn convert(args: &Convert, context: &Context) -> Result<ExitStatus, Failure> {
+    let set = DataSet::open(&args.data).map_err(RunError::from)?;
+    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let request = convert::Request {
+        data: &args.data,
+        target: &args.folder,
+        to: args.to,
+        drop_bad: args.drop_bad,
+        boxes_only: args.boxes_only,
+        copy: args.copy,
+    };
+    let report = convert::convert(&request, &set, &screen)?;
+    if context.settings.json {
+        let text = serde_json::to_string(&report)
+            .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
+        println!("{text}");
+        return Ok(ExitStatus::Yes);
+    }
+    report.dropped.iter().for_each(|finding| screen.say(&format!("left out: {}", finding.shown())));
+    report.notes.iter().for_each(|note| screen.say(&format!("note: {note}")));
+    report.splits.iter().for_each(|split| screen.say(&split.shown()));
+    screen.say(&format!("pictures linked: {}, copied: {}", report.linked, report.copied));
+    println!("{}", report.data.display());
+    Ok(ExitStatus::Yes)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
-use crate::image::{ImageError, Store, StoredImage};
+use crate::image::{ImageError, Store, StoredImage, short_reference};
 use crate::ui::{self, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,7 @@ fn table(images: &[Listed]) -> String {
         let size = image.size.map_or("damaged".into(), |size| DecimalBytes(size).to_string());
         let lock = image.lock.as_deref().map_or("-", short).into();
         let config = short(&image.config.to_string()).into();
+        // The next column tells images of one name apart.
         vec![short_reference(&image.reference).into(), config, size, lock]
     };
     let rows: Vec<_> = images.iter().map(row).collect();
@@ -62,9 +63,4 @@ fn table(images: &[Listed]) -> String {
 /// `sha256:` and twelve digits.
 fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
-}
-
-/// Without the digest of an image that has no tag any more: the next column tells them apart.
-fn short_reference(reference: &str) -> &str {
-    reference.split_once('@').map_or(reference, |(name, _)| name)
 }

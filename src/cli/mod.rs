@@ -3,6 +3,7 @@
 
 mod build;
 mod data;
+mod diff;
 mod fetch;
 mod images;
 mod lock;
@@ -49,6 +50,8 @@ enum Verb {
     Run(run::Args),
     /// Recompute every hash of a run and compare
     Verify(verify::Args),
+    /// Explain what differs between two runs, images, locks or recipes
+    Diff(diff::Args),
     /// List run folders
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
@@ -114,6 +117,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Images(args) => images::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
+        Verb::Diff(args) => diff::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
         Verb::Data(args) => data::run(args, &context),

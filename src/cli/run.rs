@@ -25,7 +25,9 @@ Settings:
   nms=True              the graph ends with non-maximum suppression (export)
   epochs= batch= imgsz= seed= optimizer= lr0= conf= iou= attention= numerics= ...
   cfg=FILE              settings to use instead of the model's preset
-  workers= checkpointing= memory= project= name= exist_ok= plots=   change no result
+  workers= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
+                        change no result
+  resume=RUN            go on with a training that was killed or interrupted
 
 Standard output ends with the input hash, the result hash and the run hash.
 

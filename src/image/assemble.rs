@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, MediaType};
 use serde::Serialize;
-use ybox_spec::{Digest, canonical};
+use ybox_spec::Digest;
 
 use super::content::{Content, Spool};
 use super::elf::{Files, Platform};
 use super::input::{InputError, globs};
 use super::layer::{Node, PACKER_REVISION, Tree};
 use super::pack::{Kind, PackedLayer};
+use super::provenance::Provenance;
 use super::{ImageError, Reference, Store, StoredImage, base, deb, oci, pack, wheel};
 use crate::fetch::Inputs;
 use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, Wheel};
@@ -57,6 +58,7 @@ pub struct Assembly<'a> {
     recipe: &'a Recipe,
     lock: &'a Lock,
     layers: Vec<Planned<'a>>,
+    trainer: Provenance,
 }
 
 struct Planned<'a> {
@@ -88,12 +90,14 @@ impl<'a> Assembly<'a> {
     ) -> Result<Self, ImageError> {
         let mut layers = vec![base_layer(recipe, lock)?];
         layers.extend(wheel_layers(recipe, lock)?);
-        layers.push(trainer_layer(recipe, trainer)?);
+        let program = read_trainer(trainer)?;
+        let trainer = Provenance::of(&program);
+        layers.push(files_layer("trainer", true, vec![(recipe.trainer.to.clone(), program)]));
         layers.push(preset_layer(recipe, presets)?);
         for layer in &mut layers {
             layer.packed = store.packed(&layer.key);
         }
-        Ok(Self { store, recipe, lock, layers })
+        Ok(Self { store, recipe, lock, layers, trainer })
     }
 
     /// The part of the lock that has to be on this machine for `build`.
@@ -188,20 +192,26 @@ impl<'a> Assembly<'a> {
             architecture: self.recipe.base.architecture.clone(),
             environment: environment.collect(),
             entrypoint: self.recipe.entrypoint.clone(),
-            labels: labels(self.recipe, self.lock),
+            labels: labels(self.recipe, self.lock, &self.trainer),
             diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
         }
     }
 }
 
 /// The recipe's labels and ours, which say what the image was made from and what it supports.
-fn labels(recipe: &Recipe, lock: &Lock) -> HashMap<String, String> {
+fn labels(recipe: &Recipe, lock: &Lock, trainer: &Provenance) -> HashMap<String, String> {
     let mut labels: HashMap<_, _> = recipe.labels.clone().into_iter().collect();
-    let mut add = |key: &str, value: String| labels.insert(format!("ybox.{key}"), value);
+    let mut add = |key: &str, value: String| _ = labels.insert(format!("ybox.{key}"), value);
     add("variant", recipe.variant.clone());
     add("recipe", recipe.digest().to_string());
-    add("lock", canonical::digest("ybox.lock.v1", lock).to_string());
+    add("lock", lock.digest().to_string());
     add("packer", PACKER_REVISION.to_string());
+    let Provenance { toolchain, cargo_lock } = trainer.clone();
+    for (key, value) in [("trainer.toolchain", toolchain), ("trainer.cargo-lock", cargo_lock)] {
+        if let Some(value) = value {
+            add(key, value);
+        }
+    }
     if !recipe.supports.capabilities.is_empty() {
         add("supports.capabilities", recipe.supports.capabilities.join(","));
     }
@@ -266,17 +276,11 @@ fn wheel_layers<'a>(recipe: &'a Recipe, lock: &'a Lock) -> Result<Vec<Planned<'a
     Ok(layers.into_iter().map(layer).collect())
 }
 
-fn trainer_layer<'a>(recipe: &Recipe, trainer: &Path) -> Result<Planned<'a>, ImageError> {
-    let bytes = match fs::read(trainer) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(ImageError::NoTrainer(trainer.into()));
-        }
-        Err(e) => {
-            return Err(ImageError::io(format!("read the trainer {}", trainer.display()))(e));
-        }
-    };
-    Ok(files_layer("trainer", true, vec![(recipe.trainer.to.clone(), bytes)]))
+fn read_trainer(path: &Path) -> Result<Vec<u8>, ImageError> {
+    fs::read(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ImageError::NoTrainer(path.into()),
+        _ => ImageError::io(format!("read the trainer {}", path.display()))(e),
+    })
 }
 
 fn preset_layer<'a>(recipe: &Recipe, presets: &Path) -> Result<Planned<'a>, ImageError> {

@@ -1,11 +1,19 @@
 //! Looking at the files of a stored image without unpacking it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use tar::{Archive, Entry};
+use ybox_spec::Digest;
 
 use super::{ImageError, Store, StoredImage, StoredLayer};
+
+/// What is at a path of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerFile {
+    File { size: u64, sha256: Digest, mode: u32 },
+    Link { target: String },
+}
 
 /// A file that is read whole: presets and the like.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -47,6 +55,27 @@ impl Store {
             })?;
         }
         Ok(names.into_iter().collect())
+    }
+
+    /// Everything in a layer, by path; folders are left out.
+    pub fn layer_files(
+        &self,
+        layer: &StoredLayer,
+    ) -> Result<BTreeMap<String, LayerFile>, ImageError> {
+        let mut files = BTreeMap::new();
+        self.each_entry(layer, |path, entry| {
+            let header = entry.header();
+            let mode = header.mode()?;
+            if header.entry_type().is_file() {
+                let (sha256, size) = Digest::of_reader(entry)?;
+                files.insert(path.to_owned(), LayerFile::File { size, sha256, mode });
+            } else if let Some(target) = entry.link_name_bytes() {
+                let target = String::from_utf8_lossy(&target).into_owned();
+                files.insert(path.to_owned(), LayerFile::Link { target });
+            }
+            Ok(())
+        })?;
+        Ok(files)
     }
 
     /// Hands over each entry of a layer, with its path less a trailing slash, then reads the layer

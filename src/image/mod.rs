@@ -16,6 +16,7 @@ mod input;
 mod layer;
 mod oci;
 mod pack;
+mod provenance;
 mod reference;
 mod rootfs;
 mod stamp;
@@ -28,6 +29,7 @@ use ybox_spec::Digest;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, Watch};
 pub use check::{Problem, ProblemCode};
+pub use contents::LayerFile;
 pub use elf::Misfit;
 pub use error::ImageError;
 pub use input::InputError;
@@ -45,4 +47,9 @@ pub struct StoredImage {
     pub manifest: Digest,
     /// Digest of the config: the image's identity whatever the compression.
     pub config: Digest,
+}
+
+/// A reference without the digest of an image that has no tag any more.
+pub fn short_reference(reference: &str) -> &str {
+    reference.split_once('@').map_or(reference, |(name, _)| name)
 }

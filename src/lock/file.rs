@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use ybox_spec::{Digest, files};
+use ybox_spec::{Digest, canonical, files};
 
 use super::{LockError, Recipe};
 use crate::settings::yaml;
@@ -81,6 +81,11 @@ impl Lock {
             });
         }
         Ok(lock)
+    }
+
+    /// Hash of the content: what an image's label names.
+    pub fn digest(&self) -> Digest {
+        canonical::digest("ybox.lock.v1", self)
     }
 
     /// The file's text. The same lock always gives the same bytes.

@@ -61,6 +61,7 @@ codes! {
     EfficientNotOnCpu = "efficient-not-on-cpu",
     DtypeNotOnArch = "dtype-not-on-arch",
     PortableNeedsCpu = "portable-needs-cpu",
+    PortableNeedsFp32 = "portable-needs-fp32",
     PortableNeedsAvx2 = "portable-needs-avx2",
 }
 

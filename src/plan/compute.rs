@@ -11,6 +11,9 @@ use super::{Decided, Dtype, Trail};
 use crate::probe::Facts;
 use crate::probe::version::Capability;
 
+/// What a CPU computes in where nothing was asked for.
+const CPU_DTYPE: Dtype = Dtype::Fp32;
+
 pub struct Compute {
     pub attention: AttentionPath,
     pub kernel: String,
@@ -32,7 +35,7 @@ pub fn choose(
         Target::Cpu => cpu_attention(request, tables, trail),
         Target::Gpus(gpus) => gpu_attention(gpus, settled, request, tables, trail),
     };
-    let numerics = numerics(target, facts, request, trail);
+    let numerics = numerics(target, settled, facts, request, trail);
     match (dtype, attention, numerics) {
         (Ok(dtype), Ok((attention, kernel)), Ok(numerics)) => {
             Ok(Compute { attention, kernel, dtype, numerics })
@@ -49,31 +52,28 @@ fn dtype(
     tables: &Tables,
     trail: &mut Trail,
 ) -> Result<Dtype, Refusal> {
-    let default = match target {
-        Target::Cpu => Dtype::Fp32,
-        Target::Gpus(gpus) => tables.attention.default_dtype(weakest(gpus)),
+    let (default, device) = match target {
+        Target::Cpu => (CPU_DTYPE, cpu_dtypes(tables)),
+        Target::Gpus(gpus) => {
+            let weakest = weakest(gpus);
+            (tables.attention.default_dtype(weakest), format!("compute capability {weakest}"))
+        }
     };
     let Some(asked) = request.dtype else {
-        let device = match target {
-            Target::Cpu => "a CPU".into(),
-            Target::Gpus(gpus) => format!("compute capability {}", weakest(gpus)),
-        };
         let subject = format!("dtype {default}");
         trail.chosen(subject, Code::DefaultForDevice, format!("the default for {device}"));
         return Ok(default);
     };
     let subject = format!("dtype {asked}");
-    let gpu = match target {
-        Target::Cpu => (asked != Dtype::Fp32).then_some(None),
-        Target::Gpus(gpus) => {
-            let lacks = |gpu: &&Candidate| {
-                tables.attention.floor(asked).is_none_or(|floor| gpu.capability < floor)
-            };
-            gpus.iter().find(lacks).map(|gpu| Some(gpu.label()))
-        }
+    let lacks =
+        |gpu: &&Candidate| tables.attention.floor(asked).is_none_or(|floor| gpu.capability < floor);
+    let lacking = match target {
+        Target::Cpu => None,
+        Target::Gpus(gpus) => gpus.iter().find(lacks),
     };
-    match gpu {
+    match lacking {
         Some(gpu) => {
+            let gpu = gpu.label();
             let refusal = Refusal::DtypeNotOnArch { dtype: asked, gpu, instead: default };
             trail.rejected(subject, &refusal);
             Err(refusal)
@@ -87,6 +87,15 @@ fn dtype(
             Ok(asked)
         }
     }
+}
+
+/// A CPU, with what it computes in beside its default.
+fn cpu_dtypes(tables: &Tables) -> String {
+    let offers =
+        |dtype: &Dtype| tables.attention.cpu.rows.iter().any(|row| row.dtypes.contains(dtype));
+    let others = Dtype::ALL.into_iter().filter(|dtype| *dtype != CPU_DTYPE && offers(dtype));
+    let others: Vec<_> = others.map(Dtype::name).collect();
+    format!("a CPU; {} are there with numerics=fast", others.join(" and "))
 }
 
 /// All GPUs of a run compute alike, so the weakest one sets the pace.
@@ -176,12 +185,14 @@ fn path_fits(row: &PathRow, gpu: &Candidate, dtype: Dtype) -> Result<(), Refusal
 
 fn numerics(
     target: &Target,
+    dtype: Dtype,
     facts: &Facts,
     request: &Request,
     trail: &mut Trail,
 ) -> Result<Numerics, Refusal> {
     let obstacle = match target {
         Target::Gpus(_) => Some(Refusal::PortableNeedsCpu),
+        Target::Cpu if dtype != CPU_DTYPE => Some(Refusal::PortableNeedsFp32 { dtype }),
         Target::Cpu => lacks_avx2(facts),
     };
     match (request.numerics, obstacle) {
@@ -259,13 +270,22 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_computes_in_fp32_and_has_no_efficient_path() {
-        let request = Request { dtype: Some(Dtype::Bf16), ..Default::default() };
-        assert_eq!(codes(compute("cpu", request)), ["dtype-not-on-arch"]);
+    fn a_cpu_has_no_efficient_path() {
         let request = Request { attention: AttentionPath::Efficient, ..Default::default() };
         assert_eq!(codes(compute("cpu", request)), ["efficient-not-on-cpu"]);
         let request = Request { attention: AttentionPath::Safe, ..Default::default() };
         assert_eq!(compute("cpu", request).unwrap().attention, AttentionPath::Safe);
+    }
+
+    #[test]
+    fn a_cpu_computes_in_short_formats_where_numerics_are_fast() {
+        for dtype in [Dtype::Bf16, Dtype::Fp16] {
+            let request = Request { dtype: Some(dtype), ..Default::default() };
+            let plan = compute("cpu", request.clone()).unwrap();
+            assert_eq!((plan.dtype, plan.numerics), (dtype, Numerics::Fast));
+            let request = Request { numerics: Some(Numerics::Portable), ..request };
+            assert_eq!(codes(compute("cpu", request)), ["portable-needs-fp32"]);
+        }
     }
 
     #[test]

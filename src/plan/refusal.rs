@@ -100,13 +100,15 @@ pub enum Refusal {
         gpu: GpuLabel,
     },
     EfficientNotOnCpu,
-    /// `gpu` is none for the CPU.
     DtypeNotOnArch {
         dtype: Dtype,
-        gpu: Option<GpuLabel>,
+        gpu: GpuLabel,
         instead: Dtype,
     },
     PortableNeedsCpu,
+    PortableNeedsFp32 {
+        dtype: Dtype,
+    },
     PortableNeedsAvx2 {
         reason: String,
     },
@@ -140,6 +142,7 @@ impl Refusal {
             Self::EfficientNotOnCpu => Code::EfficientNotOnCpu,
             Self::DtypeNotOnArch { .. } => Code::DtypeNotOnArch,
             Self::PortableNeedsCpu => Code::PortableNeedsCpu,
+            Self::PortableNeedsFp32 { .. } => Code::PortableNeedsFp32,
             Self::PortableNeedsAvx2 { .. } => Code::PortableNeedsAvx2,
             Self::AttentionUnverified { .. } => Code::NotInTable,
         }
@@ -215,16 +218,17 @@ impl Refusal {
                 "ybox uses the memory-efficient kernels from compute capability 7.5 on; {gpu} has less"
             ),
             Self::EfficientNotOnCpu => "the memory-efficient kernels exist for GPUs only".into(),
-            Self::DtypeNotOnArch { dtype, gpu: Some(gpu), .. } => {
+            Self::DtypeNotOnArch { dtype, gpu, .. } => {
                 format!("{gpu} does not compute in {dtype}")
-            }
-            Self::DtypeNotOnArch { dtype, gpu: None, .. } => {
-                format!("ybox does not train in {dtype} on a CPU")
             }
             Self::PortableNeedsCpu => {
                 "portable numerics promise the same bits on any x86-64 CPU; a GPU can't keep that"
                     .into()
             }
+            Self::PortableNeedsFp32 { dtype } => format!(
+                "portable numerics promise the same bits on any x86-64 CPU; {dtype} is computed by \
+                 what the CPU at hand has"
+            ),
             Self::PortableNeedsAvx2 { reason } => {
                 format!("portable numerics are pinned to the AVX2 and FMA instructions; {reason}")
             }
@@ -291,6 +295,7 @@ impl Refusal {
             }
             Self::DtypeNotOnArch { instead, .. } => format!("use dtype={instead}"),
             Self::PortableNeedsCpu => "use numerics=fast, or variant=cpu".into(),
+            Self::PortableNeedsFp32 { .. } => "use numerics=fast, or dtype=fp32".into(),
             Self::PortableNeedsAvx2 { .. } => "use numerics=fast".into(),
             Self::AttentionUnverified { .. } => "use attention=safe".into(),
         }

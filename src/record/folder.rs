@@ -16,6 +16,8 @@ use crate::ui::Explain;
 /// Names of files in a run folder.
 pub mod file {
     pub const RECORD: &str = "run.json";
+    pub const START: &str = "start.json";
+    pub const CHECKPOINTS: &str = "checkpoint";
     pub const CONFIG: &str = "config.yaml";
     pub const MANIFEST: &str = "data.manifest";
     pub const EVENTS: &str = "events.jsonl";
@@ -95,13 +97,21 @@ impl RunFolder {
         Self::lock(first_free(parent, name)?)
     }
 
+    /// Goes on writing to the run in `path`, whose record, if it has one, is no more.
+    pub fn reopen(path: &Path) -> Result<Self, FolderError> {
+        let folder = Self::lock(path.to_owned())?;
+        remove(&path.join(file::RECORD)).map_err(|e| create_error(path, e))?;
+        Ok(folder)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Removes it again, as far as nothing but what a run begins with is in it.
     pub fn abandon(self) {
-        let begun = [file::CONFIG, file::MANIFEST].map(|name| remove(&self.path.join(name)));
+        let begun =
+            [file::CONFIG, file::MANIFEST, file::START].map(|name| remove(&self.path.join(name)));
         // What cannot be removed does no harm: the next run takes another name.
         let _ =
             begun.into_iter().collect::<io::Result<()>>().and_then(|()| fs::remove_dir(&self.path));
@@ -142,7 +152,9 @@ impl RunFolder {
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
+        remove_folder(&self.path.join(file::CHECKPOINTS))?;
         let named = [
+            file::START,
             file::CONFIG,
             file::MANIFEST,
             file::EVENTS,
@@ -180,6 +192,13 @@ fn remove(path: &Path) -> io::Result<()> {
         {
             Err(error)
         }
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -272,7 +291,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("exp");
         fs::create_dir_all(path.join("weights")).unwrap();
-        for name in ["run.json", "weights/best.safetensors", "notes.txt"] {
+        fs::create_dir_all(path.join("checkpoint")).unwrap();
+        for name in ["run.json", "weights/best.safetensors", "checkpoint/x", "notes.txt"] {
             fs::write(path.join(name), "x").unwrap();
         }
         let folder = create(dir.path(), None, true).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use ybox_spec::Digest;
 use ybox_spec::config::Config;
-use ybox_spec::events::{Event, Line};
+use ybox_spec::events::{Event, standing};
 use ybox_spec::record::{Record, Status};
 
 use super::folder::{file, is_locked};
@@ -207,13 +207,13 @@ fn model(config: &Config) -> &str {
 fn progress(folder: &Path) -> (Option<u32>, Option<f64>) {
     let text = fs::read_to_string(folder.join(file::EVENTS)).unwrap_or_default();
     let (mut epochs, mut best, mut final_map) = (None, None::<f64>, None);
-    for line in text.lines() {
-        match serde_json::from_str::<Line>(line).map(|line| line.event) {
-            Ok(Event::Epoch(epoch)) => {
+    for line in standing(&text) {
+        match line.event {
+            Event::Epoch(epoch) => {
                 epochs = Some(epoch.epoch);
                 best = Some(best.map_or(epoch.metrics.map, |b| b.max(epoch.metrics.map)));
             }
-            Ok(Event::Metrics(metrics)) => final_map = Some(metrics.map),
+            Event::Metrics(metrics) => final_map = Some(metrics.map),
             _ => {}
         }
     }

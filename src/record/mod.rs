@@ -17,5 +17,5 @@ pub use listing::{
     FindError, Glance, RunState, RunSummary, find_folder, find_run, glance, list_runs,
 };
 pub use memory::FileDigests;
-pub use seal::{SealError, Sealed, is_output, seal, write_config, write_manifest};
-pub use survey::{SurveyError, Wanted, pictures, pictures_and_labels, survey};
+pub use seal::{SealError, Sealed, is_output, seal, write_beginning, write_config, write_manifest};
+pub use survey::{Kind, SurveyError, Wanted, pictures, pictures_and_labels, survey};

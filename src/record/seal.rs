@@ -9,11 +9,13 @@ use ybox_spec::Digest;
 use ybox_spec::chain::{ChainError, ChainHead, read_chain};
 use ybox_spec::config::{Config, Task};
 use ybox_spec::dataset::is_image;
-use ybox_spec::events::{Event, LogError, LogHead, read_log};
+use ybox_spec::events::{Event, LogError, LogHead, read_log, standing};
 use ybox_spec::files::write_atomic;
 use ybox_spec::intervention::Intervention;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Artifact, Circumstances, Inputs, Outputs, Record, SCHEMA, Status};
+use ybox_spec::record::{
+    Artifact, Beginning, Circumstances, Inputs, Outputs, Record, SCHEMA, Status,
+};
 
 use super::folder::{file, files_below};
 use crate::ui::Explain;
@@ -64,6 +66,12 @@ pub fn write_config(folder: &Path, config: &Config) -> Result<(), SealError> {
 /// Writes `data.manifest`.
 pub fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), SealError> {
     write(&folder.join(file::MANIFEST), manifest.to_string().as_bytes())
+}
+
+/// Writes `start.json`.
+pub fn write_beginning(folder: &Path, beginning: &Beginning) -> Result<(), SealError> {
+    let text = serde_json::to_string_pretty(beginning).expect("plain data") + "\n";
+    write(&folder.join(file::START), text.as_bytes())
 }
 
 /// Hashes what the folder holds and writes `run.json`.
@@ -175,8 +183,8 @@ fn steps(folder: &Path) -> Result<Option<ChainHead>, SealError> {
 fn events(folder: &Path) -> Result<(LogHead, Vec<Intervention>), SealError> {
     let path = folder.join(file::EVENTS);
     let text = fs::read_to_string(&path).map_err(|source| SealError::Read { path, source })?;
-    let (lines, head) = read_log(&text).map_err(SealError::Events)?;
-    let interventions = lines.into_iter().filter_map(|line| match line.event {
+    let (_, head) = read_log(&text).map_err(SealError::Events)?;
+    let interventions = standing(&text).into_iter().filter_map(|line| match line.event {
         Event::Intervention(intervention) => Some(intervention),
         _ => None,
     });

@@ -1,8 +1,9 @@
 //! `report.html`: one run at a glance, from its folder alone, in one file that needs nothing else:
 //! no network, no scripts. It repeats what the folder says; whether that is true is `verify`'s
-//! matter.
+//! matter. A page like it shows two runs compared.
 
 mod chart;
+mod diff;
 mod html;
 mod page;
 mod sections;
@@ -15,6 +16,7 @@ use ybox_spec::files::write_atomic;
 
 use crate::record::file;
 use crate::ui::Explain;
+pub use diff::render as render_diff;
 pub use page::render;
 pub use story::Story;
 

@@ -15,7 +15,6 @@ const STYLE: &str = include_str!("page.css");
 
 /// The same bytes for the same folder.
 pub fn render(story: &Story) -> String {
-    let title = escape(&story.name);
     let body = [
         summary(story),
         sections::curves(story),
@@ -29,6 +28,12 @@ pub fn render(story: &Story) -> String {
         sections::files(story),
     ]
     .concat();
+    frame(&story.name, &body)
+}
+
+/// A page around `body`, which is HTML; `title` is text.
+pub(super) fn frame(title: &str, body: &str) -> String {
+    let title = escape(title);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\

@@ -81,13 +81,7 @@ impl Story {
             results: Table::parse(&text(file::RESULTS)),
             pictures: Vec::new(),
         };
-        for line in text(file::EVENTS).lines() {
-            let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
-            story.hear_strengths(&value);
-            if let Ok(line) = serde_json::from_value::<events::Line>(value) {
-                story.hear(line.event);
-            }
-        }
+        events::standing(&text(file::EVENTS)).into_iter().for_each(|line| story.hear(line.event));
         story.pictures = story.pictures_of(folder);
         Some(story)
     }
@@ -113,6 +107,7 @@ impl Story {
                 (self.parameters, self.images) = (Some(parameters), images);
             }
             Event::Settings { values } => self.settings = values,
+            Event::Augmentation { epoch, values } => self.hear_strengths(epoch.into(), &values),
             Event::Epoch(epoch) => self.epochs.push(epoch),
             Event::Metrics(metrics) => self.metrics = Some(metrics),
             Event::Predicted { objects, .. } => self.count(objects),
@@ -133,6 +128,10 @@ impl Story {
                 let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));
                 self.remarks.push(Remark { code, text, place: None });
             }
+            Event::Resumed { epoch, step, .. } => {
+                let text = format!("resumed in epoch {epoch}, after step {step}");
+                self.remarks.push(Remark { code: "resumed".into(), text, place: None });
+            }
             Event::Interrupted { epoch } => {
                 let text = format!("stopped on request after {epoch} epochs");
                 self.remarks.push(Remark { code: "interrupted".into(), text, place: None });
@@ -141,14 +140,8 @@ impl Story {
         }
     }
 
-    /// An event `augmentation` has an epoch and values by the augmentation's key. Older trainers
-    /// have no such event.
-    fn hear_strengths(&mut self, line: &Value) {
-        if line["event"] != "augmentation" {
-            return;
-        }
-        let epoch = line["epoch"].as_f64().unwrap_or(f64::NAN);
-        for (key, value) in line["values"].as_object().into_iter().flatten() {
+    fn hear_strengths(&mut self, epoch: f64, values: &Map<String, Value>) {
+        for (key, value) in values {
             let point = [epoch, value.as_f64().unwrap_or(f64::NAN)];
             match self.strengths.iter_mut().find(|line| line.label == *key) {
                 Some(line) => line.points.push(point),

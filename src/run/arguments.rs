@@ -9,7 +9,8 @@ use super::RunError;
 use super::foreign;
 
 /// Keys whose value is text as it stands, even where it looks like a number or a YAML alias.
-const TEXT: [&str; 8] = ["model", "data", "weights", "source", "cfg", "device", "project", "name"];
+const TEXT: [&str; 9] =
+    ["model", "data", "weights", "source", "cfg", "device", "project", "name", "resume"];
 
 /// Settings sorted by what they belong to.
 #[derive(Debug, Default, PartialEq)]
@@ -78,7 +79,10 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
         ("source", Task::Train | Task::Val | Task::Export) => Some(Task::Predict),
         ("data", Task::Predict | Task::Export) => Some(Task::Val),
         ("plots", Task::Predict | Task::Export) => Some(Task::Train),
-        ("checkpointing" | "memory", Task::Val | Task::Predict | Task::Export) => Some(Task::Train),
+        (
+            "checkpointing" | "memory" | "checkpoint_every" | "resume",
+            Task::Val | Task::Predict | Task::Export,
+        ) => Some(Task::Train),
         _ => None,
     }
 }

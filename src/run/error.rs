@@ -64,6 +64,12 @@ pub enum RunError {
     Source { given: String, reason: String },
     #[error("device={device} is not there: this image computes on the CPU")]
     Device { device: String },
+    #[error("resume={given} does not say which run")]
+    ResumeWhich { given: String },
+    #[error("{} cannot be {verb}: {reason}", folder.display())]
+    NotAgain { folder: PathBuf, verb: &'static str, reason: String },
+    #[error("{} was started with {what}", folder.display())]
+    OtherInputs { folder: PathBuf, what: String },
     #[error("the trainer failed")]
     Trainer { code: String, hint: Option<String>, source: Said },
     #[error("the trainer ended with status {status} and did not say why")]
@@ -117,6 +123,10 @@ impl Explain for RunError {
                 format!("it has {}; or give cfg=FILE", known.join(", "))
             }
             Self::NoPreset { .. } => "give cfg=FILE".into(),
+            Self::ResumeWhich { .. } => "give its folder: resume=runs/train/exp".into(),
+            Self::OtherInputs { .. } => {
+                "a run goes on with what it was started with: leave the setting out or bring the files back; or start a new run".into()
+            }
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
             Self::Trainer { source, .. } | Self::Crashed { source, .. } if source.is_disk_full() => {
                 DISK_FULL.into()
@@ -137,6 +147,8 @@ impl Explain for RunError {
             | Self::Weights(_)
             | Self::NamesDiffer { .. }
             | Self::NoPreset { .. }
+            | Self::NotAgain { .. }
+            | Self::OtherInputs { .. }
             | Self::Device { .. }
             | Self::Source { .. }
             | Self::Conversion { .. }

@@ -6,10 +6,12 @@ use serde_json::Value;
 use ybox_spec::Digest;
 use ybox_spec::config::Task;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Circumstances, DataSource, ImageSource, Inputs, Record, Status};
+use ybox_spec::record::{
+    Beginning, Circumstances, DataSource, ImageSource, Inputs, Record, START_SCHEMA, Status,
+};
 
 use super::ending::{Heard, status};
-use super::{Order, RunError};
+use super::{Order, RunError, StopAfter, recorded};
 use crate::engine::{Container, Engine, Mount, Output, StopRequests};
 use crate::record::{self, FileDigests, RunFolder, Sealed, file};
 use crate::ui::{Failure, RunView, rows};
@@ -50,28 +52,56 @@ pub fn execute(
     view: &mut RunView,
 ) -> Result<Finished, Failure> {
     let manifest = hash_data(order, with.home, view)?;
-    let inputs = inputs(order, &manifest)?;
-    with.engine.prepare(&order.image)?;
-    let folder = RunFolder::create(
-        &order.parent,
-        order.launch.name.as_deref(),
-        order.launch.exist_ok,
-        order.config.task(),
-    )?;
-    let written = record::write_config(folder.path(), &order.config)
-        .and_then(|()| record::write_manifest(folder.path(), &manifest));
-    if let Err(error) = written {
-        folder.abandon();
-        return Err(error.into());
+    let beginning = beginning(order, &manifest)?;
+    if let Some((folder, recorded)) = &order.resumes {
+        recorded::same_inputs(folder, recorded, (&beginning.inputs, &manifest))?;
     }
+    with.engine.prepare(&order.image)?;
+    let folder = folder(order, &beginning, &manifest)?;
     view.say(&format!("run folder: {}", shown(order, folder.path()).display()));
 
-    let started = record::now_rfc3339();
     let status = run_trainer(order, with, folder.path(), view)?;
+    let Beginning { inputs, image, data, weights, .. } = beginning;
+    let started = order.resumes.as_ref().map_or(beginning.started, |(_, b)| b.started.clone());
     let circumstances = Circumstances {
         ybox: env!("CARGO_PKG_VERSION").into(),
         started,
         finished: record::now_rfc3339(),
+        image,
+        data,
+        weights,
+        engine: plain(&with.engine.info()),
+        launch: plain(&order.launch),
+        host: with.host.clone(),
+    };
+    let sealed = Sealed { status, inputs, config: order.config.clone(), circumstances };
+    let record = record::seal(folder.path(), sealed)?;
+    Ok(Finished { folder: folder.path().to_owned(), record })
+}
+
+/// The folder to run in, with what the trainer reads from it.
+fn folder(order: &Order, beginning: &Beginning, manifest: &Manifest) -> Result<RunFolder, Failure> {
+    if let Some((folder, _)) = &order.resumes {
+        return Ok(RunFolder::reopen(folder)?);
+    }
+    let (name, reuse) = (order.launch.name.as_deref(), order.launch.exist_ok);
+    let folder = RunFolder::create(&order.parent, name, reuse, order.config.task())?;
+    let written = record::write_config(folder.path(), &order.config)
+        .and_then(|()| record::write_manifest(folder.path(), manifest))
+        .and_then(|()| record::write_beginning(folder.path(), beginning));
+    match written {
+        Ok(()) => Ok(folder),
+        Err(error) => {
+            folder.abandon();
+            Err(error.into())
+        }
+    }
+}
+
+fn beginning(order: &Order, manifest: &Manifest) -> Result<Beginning, RunError> {
+    Ok(Beginning {
+        schema: START_SCHEMA.into(),
+        inputs: inputs(order, manifest)?,
         image: ImageSource {
             reference: order.image.reference.clone(),
             manifest: order.image.manifest,
@@ -82,13 +112,9 @@ pub fn execute(
             bytes: manifest.size(),
         },
         weights: order.weights.as_ref().map(|path| path.display().to_string()),
-        engine: plain(&with.engine.info()),
-        launch: plain(&order.launch),
-        host: with.host.clone(),
-    };
-    let sealed = Sealed { status, inputs, config: order.config.clone(), circumstances };
-    let record = record::seal(folder.path(), sealed)?;
-    Ok(Finished { folder: folder.path().to_owned(), record })
+        launch: order.launch.clone(),
+        started: record::now_rfc3339(),
+    })
 }
 
 fn plain(value: &impl serde::Serialize) -> Value {
@@ -164,9 +190,20 @@ fn run_trainer(
         shown(order, folder),
     );
     if status.is_err() {
-        view.say(&format!("{} stays, without a record", shown(order, folder).display()));
+        let shown = shown(order, folder).display();
+        view.say(&format!("{shown} stays, without a record"));
+        if order.config.task() == Task::Train {
+            view.say(&format!("`ybox run train resume={shown}` goes on with it"));
+        }
     }
     Ok(status?)
+}
+
+fn stop_after(point: StopAfter) -> [String; 2] {
+    match point {
+        StopAfter::Steps(steps) => ["--stop-after-steps".into(), steps.to_string()],
+        StopAfter::Epochs(epochs) => ["--stop-after-epochs".into(), epochs.to_string()],
+    }
 }
 
 fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
@@ -200,10 +237,15 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
         if let Some(memory) = &order.launch.memory {
             arguments.extend(["--memory".to_owned(), memory.clone()]);
         }
+        arguments.extend(["--checkpoint-every".into(), order.launch.checkpoint_every.clone()]);
+        arguments.extend(order.stop_after.map(stop_after).into_iter().flatten());
     }
     if let Some(weights) = &order.weights {
         mounts.push(mount(weights, WEIGHTS, false));
         arguments.extend(["--weights".to_owned(), WEIGHTS.to_owned()]);
+    }
+    if order.resumes.is_some() {
+        arguments.push("--resume".into());
     }
     if !order.launch.plots {
         arguments.push("--no-plots".into());

@@ -52,7 +52,6 @@ const FOREIGN: &[(&str, &str)] = &[
         "training pictures are square, as mosaic and a free order of pictures need; validation and \
          prediction always use the smallest rectangle",
     ),
-    ("resume", "an interrupted training cannot be resumed yet"),
     ("retina_masks", OTHER_TASK),
     ("rle", OTHER_TASK),
     ("save", "the best and the last weights are always kept"),

@@ -8,11 +8,13 @@ mod error;
 mod execute;
 mod foreign;
 mod order;
+mod recorded;
+mod resume;
 mod settle;
 mod source;
 
 pub use convert::{Conversion, convert};
 pub use error::RunError;
 pub use execute::{Finished, Surroundings, execute};
-pub use order::{Order, Request, Settle, find_image, resolve};
+pub use order::{Order, Request, Settle, StopAfter, find_image, resolve};
 pub use settle::{settle, unused_gpus};

@@ -10,10 +10,11 @@ use ybox_spec::config::{
 };
 use ybox_spec::dataset::{DataSet, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
+use ybox_spec::record::Beginning;
 use ybox_spec::weights::WeightsInfo;
 
 use super::arguments::{self, Sorted};
-use super::{RunError, source};
+use super::{RunError, resume, source};
 use crate::image::{Store, StoredImage};
 use crate::record::{Wanted, pictures, pictures_and_labels};
 use crate::ui::Failure;
@@ -49,6 +50,16 @@ pub struct Order {
     pub parent: PathBuf,
     /// Where the user is: paths are shown relative to it.
     pub directory: PathBuf,
+    /// The folder of a run to go on with, and what it was started with.
+    pub resumes: Option<(PathBuf, Beginning)>,
+    pub stop_after: Option<StopAfter>,
+}
+
+/// Where a training is stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAfter {
+    Steps(u64),
+    Epochs(u32),
 }
 
 /// The data side of an order: root and files.
@@ -69,6 +80,9 @@ pub type Settle<'a> = &'a dyn Fn(&Compute, Amp) -> Result<(Compute, Amp), Failur
 
 /// Resolves `request` against the images of `store`.
 pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order, Failure> {
+    if let Some(order) = resume::resolve(request, store, settle)? {
+        return Ok(order);
+    }
     let given = Given::read(request)?;
     match request.task {
         Task::Train => train(given, store, settle),
@@ -138,7 +152,18 @@ impl<'a> Given<'a> {
         let default = format!("runs/{}", config.task().name());
         let parent = self.path(self.launch.project.as_deref().unwrap_or(&default));
         let directory = self.request.directory.clone();
-        Order { config, launch: self.launch, image, root, wanted, weights, parent, directory }
+        Order {
+            config,
+            launch: self.launch,
+            image,
+            root,
+            wanted,
+            weights,
+            parent,
+            directory,
+            resumes: None,
+            stop_after: None,
+        }
     }
 }
 

@@ -39,9 +39,12 @@ fn settle_amp(asked: Amp, device: Dtype, numerics: Numerics) -> Result<Amp, Fail
         (Amp::Auto, Dtype::Fp16 | Dtype::Fp32) => Amp::Off,
         (asked, _) => asked,
     };
-    if amp == Amp::Bf16 && numerics == Numerics::Portable {
-        let why = "portable numerics promise the same bits on any x86-64 CPU; amp=bf16 computes by \
-                   what the CPU at hand has";
+    if amp != Amp::Off && numerics == Numerics::Portable {
+        let why = format!(
+            "portable numerics promise the same bits on any x86-64 CPU; amp={} computes by what the \
+             CPU at hand has",
+            amp.name()
+        );
         return Err(Failure::new(why, 1).hint("use numerics=fast, or amp=off"));
     }
     Ok(amp)
@@ -92,15 +95,19 @@ mod tests {
             assert_eq!(settled(Amp::Auto, device), expected, "{device}");
             assert_eq!(settled(Amp::Off, device), Amp::Off);
             assert_eq!(settled(Amp::Bf16, device), Amp::Bf16);
+            assert_eq!(settled(Amp::Fp16, device), Amp::Fp16);
         }
     }
 
     #[test]
-    fn bf16_is_refused_where_the_bits_must_hold_on_any_cpu() {
-        let settled = |numerics| settle_amp(Amp::Bf16, Dtype::Fp32, numerics);
-        assert!(settled(Numerics::Fast).is_ok());
-        let failure = settled(Numerics::Portable).unwrap_err();
-        assert_eq!(failure.hint.as_deref(), Some("use numerics=fast, or amp=off"));
+    fn mixed_precision_is_refused_where_the_bits_must_hold_on_any_cpu() {
+        for amp in [Amp::Bf16, Amp::Fp16] {
+            let settled = |numerics| settle_amp(amp, Dtype::Fp32, numerics);
+            assert!(settled(Numerics::Fast).is_ok());
+            let failure = settled(Numerics::Portable).unwrap_err();
+            assert!(failure.to_string().contains(amp.name()), "{failure}");
+            assert_eq!(failure.hint.as_deref(), Some("use numerics=fast, or amp=off"));
+        }
         let auto = settle_amp(Amp::Auto, Dtype::Fp32, Numerics::Portable);
         assert_eq!(auto.unwrap(), Amp::Off);
     }

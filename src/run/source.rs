@@ -1,5 +1,8 @@
 //! `source=`: the pictures that predict works on. A file, a folder (its own pictures, not those of
 //! folders in it) or a glob (`*`, `?`, `[a-z]`, `{a,b}`, and `**` for any depth of folders).
+//!
+//! Not films: their decoders either need libraries that the images do not have, or are too young
+//! to be fed with other people's files, and the frames of a film are pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,25 @@ pub struct Source {
     pub root: PathBuf,
     /// Relative to the root, sorted.
     pub pictures: Vec<PathBuf>,
+    /// The first film beside them.
+    pub film: Option<PathBuf>,
 }
+
+impl Source {
+    /// The pictures, and a film, among `found`.
+    fn new(root: PathBuf, mut found: Vec<PathBuf>) -> Self {
+        found.sort();
+        let film = found.iter().find(|path| is_film(path)).cloned();
+        found.retain(|path| is_image(path));
+        Self { root, pictures: found, film }
+    }
+}
+
+/// Endings of films, and of pictures that move, in lower case.
+const FILMS: [&str; 14] = [
+    "asf", "avi", "gif", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ogv", "ts", "webm", "wmv",
+    "3gp",
+];
 
 /// Finds what `given` names, seen from `directory`.
 pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
@@ -34,7 +55,10 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
         return Err(refuse("there is no such file or folder"));
     };
     match source {
-        Some(source) if source.pictures.is_empty() => Err(refuse("there are no pictures")),
+        Some(source) if source.pictures.is_empty() => match source.film {
+            Some(film) => Err(refuse(&no_film(&source.root.join(film)))),
+            None => Err(refuse("there are no pictures")),
+        },
         Some(source) => Ok(source),
         None => Err(refuse("there is no such folder")),
     }
@@ -43,18 +67,14 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
 fn single(place: &Path) -> Option<Source> {
     let name = PathBuf::from(place.file_name()?);
     let root = fs::canonicalize(place.parent()?).ok()?;
-    Some(Source { root, pictures: Some(name).filter(|n| is_image(n)).into_iter().collect() })
+    Some(Source::new(root, vec![name]))
 }
 
 fn folder(place: &Path) -> Option<Source> {
     let root = fs::canonicalize(place).ok()?;
-    let mut pictures: Vec<_> = names(&root)
-        .into_iter()
-        .map(PathBuf::from)
-        .filter(|name| is_image(name) && root.join(name).is_file())
-        .collect();
-    pictures.sort();
-    Some(Source { root, pictures })
+    let files = names(&root).into_iter().map(PathBuf::from);
+    let files = files.filter(|name| root.join(name).is_file()).collect();
+    Some(Source::new(root, files))
 }
 
 fn glob(directory: &Path, given: &str) -> Option<Source> {
@@ -71,9 +91,21 @@ fn glob(directory: &Path, given: &str) -> Option<Source> {
     let depth = if pattern.contains("**") { usize::MAX } else { parts.len() - fixed };
     let mut found = Vec::new();
     walk(&root, Path::new(""), depth, &mut found);
-    found.retain(|path| is_image(path) && matcher.is_match(path));
-    found.sort();
-    Some(Source { root, pictures: found })
+    found.retain(|path| matcher.is_match(path));
+    Some(Source::new(root, found))
+}
+
+fn is_film(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    FILMS.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+fn no_film(film: &Path) -> String {
+    let film = film.display();
+    format!(
+        "{film} is a film, and the image has no decoder for films; make pictures of it with \
+         `mkdir frames && ffmpeg -i '{film}' frames/%06d.jpg`, and say source=frames"
+    )
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -146,5 +178,24 @@ mod tests {
             let message = find(dir.path(), given).unwrap_err().to_string();
             assert_eq!(message, format!("source={given}: {reason}"));
         }
+    }
+
+    #[test]
+    fn a_film_is_refused_with_what_to_do_and_passed_over_beside_pictures() {
+        let dir = set();
+        for (file, given) in
+            [("f/x.MP4", "f/x.MP4"), ("g/x.gif", "g"), ("h/a/y.mov", "h/**/*"), ("i/x.webm", "i/*")]
+        {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+            let message = find(dir.path(), given).unwrap_err().to_string();
+            assert!(message.contains(" is a film, and the image has no decoder"), "{message}");
+            assert!(message.contains("ffmpeg -i '/"), "{message}");
+        }
+        fs::write(dir.path().join("a/z.avi"), "").unwrap();
+        let source = find(dir.path(), "a").unwrap();
+        assert_eq!(source.pictures, ["1.jpg", "2.PNG"].map(PathBuf::from));
+        assert_eq!(source.film, Some("z.avi".into()));
     }
 }

@@ -1,6 +1,7 @@
 //! What people see: errors, progress, tables. Nothing here decides anything.
 
 mod checks;
+mod diff;
 pub mod download;
 mod failure;
 pub mod rows;
@@ -9,6 +10,7 @@ mod screen;
 mod table;
 
 pub use checks::checks;
+pub use diff::diff;
 pub use failure::{DISK_FULL, Explain, Failure, is_disk_full};
 pub use run_view::RunView;
 pub use screen::{Bar, Screen};

@@ -97,6 +97,12 @@ impl RunView {
                 let size = rows::bytes(*bytes);
                 self.say(&format!("{path}: {size}, takes {input:?}, gives {output:?}"));
             }
+            Event::Resumed { epoch, step, .. } => {
+                self.say(&match step {
+                    0 => "resumed from the start: there is no checkpoint yet".to_owned(),
+                    _ => format!("resumed in epoch {epoch}, after step {}", rows::grouped(*step)),
+                });
+            }
             Event::Interrupted { epoch } => {
                 self.bar = None;
                 self.say(&format!("stopped after {epoch} epochs; everything so far is saved"));

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -28,10 +29,12 @@ pub const NAMES: [&str; 3] = ["WBC", "RBC", "Platelets"];
 
 /// A working directory with a data set `data/`, and a home with an image.
 pub struct Place {
-    root: PathBuf,
+    pub root: PathBuf,
     /// What is removed in the end, unless the place was asked for by its path.
-    _dir: Option<tempfile::TempDir>,
+    pub dir: Option<tempfile::TempDir>,
     pub stand_in: StandIn,
+    /// Facts about the host, for the record.
+    pub host: Value,
 }
 
 impl Place {
@@ -39,7 +42,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let mut place = Self::at(dir.path());
         data_set(&place.work().join("data"));
-        place._dir = Some(dir);
+        place.dir = Some(dir);
         place
     }
 
@@ -47,7 +50,8 @@ impl Place {
     pub fn at(root: &Path) -> Self {
         let root = fs::canonicalize(root).unwrap();
         image(&root.join("home"), "ybox/cpu:latest", "epochs: 600\nscale: 0.5\n");
-        Self { root, _dir: None, stand_in: StandIn::default() }
+        let host = json!({"cpu": "a stand-in"});
+        Self { root, dir: None, stand_in: StandIn::default(), host }
     }
 
     pub fn home(&self) -> PathBuf {
@@ -97,7 +101,7 @@ impl Place {
         let with = Surroundings {
             engine: &self.stand_in,
             home: &self.home(),
-            host: json!({"cpu": "a stand-in"}),
+            host: self.host.clone(),
             stop: &self.stand_in.stop,
             listen: &|| (),
         };
@@ -144,6 +148,15 @@ pub fn data_set(root: &Path) {
 
 /// Writes an image of one layer, which holds the presets, into the store under `home`.
 pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
+    let presets = ["yolov12n", "yolov12s"].map(|model| {
+        let path = format!("opt/ybox/configs/{model}.yaml");
+        (path, format!("model: {model}\n{preset}"))
+    });
+    layered_image(home, name, &[tar(&presets)], &json!({}))
+}
+
+/// Writes an image of these layers into the store under `home`, beside those that have other names.
+pub fn layered_image(home: &Path, name: &str, layers: &[Vec<u8>], labels: &Value) -> StoredImage {
     let blobs = home.join("store/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| {
@@ -151,16 +164,26 @@ pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
         fs::write(blobs.join(digest.hex()), bytes).unwrap();
         digest
     };
-    let tar = presets_tar(preset);
-    let layer = put(&tar);
+    let digests: Vec<_> = layers.iter().map(|layer| put(layer)).collect();
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": ["/opt/ybox/bin/ytrain"]},
-        "rootfs": {"type": "layers", "diff_ids": [layer]},
+        "config": {"Entrypoint": ["/opt/ybox/bin/ytrain"], "Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": digests},
     });
     let config_bytes = config.to_string();
     let config = put(config_bytes.as_bytes());
+    let descriptors: Vec<_> = layers
+        .iter()
+        .zip(digests)
+        .map(|(layer, digest)| {
+            json!({
+                "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                "digest": digest,
+                "size": layer.len(),
+            })
+        })
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -169,32 +192,38 @@ pub fn image(home: &Path, name: &str, preset: &str) -> StoredImage {
             "digest": config,
             "size": config_bytes.len(),
         },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": layer,
-            "size": tar.len(),
-        }],
+        "layers": descriptors,
     })
     .to_string();
     let digest = put(manifest.as_bytes());
+    let entry = json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": digest,
+        "size": manifest.len(),
+        "annotations": {"org.opencontainers.image.ref.name": name},
+    });
+    let path = home.join("store/index.json");
+    let index = if path.exists() { json_file(&path) } else { json!({}) };
+    let others = index["manifests"].as_array().cloned().unwrap_or_default();
+    let mut entries: Vec<_> =
+        others.into_iter().filter(|other| other["annotations"] != entry["annotations"]).collect();
+    entries.push(entry);
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": digest,
-            "size": manifest.len(),
-            "annotations": {"org.opencontainers.image.ref.name": name},
-        }],
+        "manifests": entries,
     });
-    fs::write(home.join("store/index.json"), index.to_string()).unwrap();
+    fs::write(path, index.to_string()).unwrap();
     fs::write(home.join("store/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     StoredImage { reference: name.into(), manifest: digest, config }
 }
 
-fn presets_tar(preset: &str) -> Vec<u8> {
+/// A layer of files, each a path and its content.
+pub fn tar(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
-    for folder in ["opt/", "opt/ybox/", "opt/ybox/configs/"] {
+    let paths = files.iter().flat_map(|(path, _)| Path::new(path.as_ref()).ancestors().skip(1));
+    let folders: BTreeSet<_> = paths.filter(|path| *path != Path::new("")).collect();
+    for folder in folders {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(tar::EntryType::Directory);
         header.set_size(0);
@@ -202,14 +231,13 @@ fn presets_tar(preset: &str) -> Vec<u8> {
         header.set_cksum();
         tar.append_data(&mut header, folder, &[][..]).unwrap();
     }
-    for model in ["yolov12n", "yolov12s"] {
-        let text = format!("model: {model}\n{preset}");
+    for (path, text) in files {
+        let text = text.as_ref().as_bytes();
         let mut header = tar::Header::new_ustar();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        let path = format!("opt/ybox/configs/{model}.yaml");
-        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+        tar.append_data(&mut header, path.as_ref(), text).unwrap();
     }
     tar.into_inner().unwrap()
 }
@@ -251,12 +279,16 @@ pub enum Mood {
     Notes(u32),
     /// Ends well, but writes no weights.
     Forgets,
+    /// Is killed after this epoch.
+    Dies(u32),
 }
 
 /// An engine that runs the stand-in instead of a container.
 #[derive(Default)]
 pub struct StandIn {
     pub mood: Mood,
+    /// From this epoch on, losses are off by a bit, as on hardware of another class.
+    pub drift: Option<u32>,
     pub stop: StopRequests,
     /// What the last container was given.
     pub container: Mutex<Option<Container>>,
@@ -286,7 +318,7 @@ impl Engine for StandIn {
             let code = convert(container, output);
             return Ok(Ended { code, out_of_memory: false });
         }
-        let code = Trainer::new(container, self.mood, stop, output).run();
+        let code = Trainer::new(container, self, stop, output).run();
         Ok(Ended { code, out_of_memory: self.mood == Mood::OutOfMemory })
     }
 }
@@ -300,15 +332,18 @@ struct Trainer<'a> {
     /// What all numbers are made from.
     seed: Digest,
     mood: Mood,
+    drift: Option<u32>,
     stop: &'a StopRequests,
     log: EventLog,
     output: &'a mut dyn FnMut(Output),
+    resume: bool,
+    stop_after: Option<u32>,
 }
 
 impl<'a> Trainer<'a> {
     fn new(
         container: &Container,
-        mood: Mood,
+        stand_in: &StandIn,
         stop: &'a StopRequests,
         output: &'a mut dyn FnMut(Output),
     ) -> Self {
@@ -329,8 +364,25 @@ impl<'a> Trainer<'a> {
         let mut seed = format!("{} {}", config.digest(), manifest.root()).into_bytes();
         seed.extend(weights.iter().flatten());
         let out = option("--out").unwrap();
-        let log = EventLog::create(&out.join("events.jsonl")).unwrap();
-        Self { config, manifest, out, weights, seed: Digest::of(&seed), mood, stop, log, output }
+        let resume = options.iter().any(|option| option == "--resume");
+        let log = out.join("events.jsonl");
+        let log = if resume { EventLog::resume(&log) } else { EventLog::create(&log) }.unwrap();
+        let stop_after = options.windows(2).find(|pair| pair[0] == "--stop-after-epochs");
+        let stop_after = stop_after.map(|pair| pair[1].parse().unwrap());
+        Self {
+            config,
+            manifest,
+            out,
+            weights,
+            seed: Digest::of(&seed),
+            mood: stand_in.mood,
+            drift: stand_in.drift,
+            stop,
+            log,
+            output,
+            resume,
+            stop_after,
+        }
     }
 
     fn run(mut self) -> i32 {
@@ -365,7 +417,6 @@ impl<'a> Trainer<'a> {
         if code == 0 {
             self.say(Event::Finished { seconds: 1.5 });
         }
-        self.log.sync().unwrap();
         code
     }
 
@@ -442,23 +493,35 @@ impl<'a> Trainer<'a> {
     fn train(&mut self, epochs: u32) -> Result<i32, String> {
         let mut chain = ChainHead::default();
         let (mut steps, mut csv) = (String::new(), "epoch,metrics/mAP50-95(B)\n".to_owned());
+        let done = if self.resume { self.go_on() } else { 0 };
         for epoch in 1..=epochs {
-            self.progress(epoch, epochs);
+            if epoch > done {
+                self.progress(epoch, epochs);
+            }
+            let drifts = self.drift.is_some_and(|from| epoch >= from);
             let loss = self.number(&format!("loss {epoch}")) as f32;
+            let loss = f32::from_bits(loss.to_bits() + u32::from(drifts));
             for step in 0..2 {
                 steps += &(chain.append(Step::new(loss + step as f32, 0.5)) + "\n");
             }
             let metrics = self.metrics(&format!("{epoch}"));
             csv += &format!("{epoch},{}\n", metrics.map);
+            if epoch <= done {
+                continue;
+            }
             self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
             self.save(epoch, &steps, &csv)?;
+            if self.mood == Mood::Dies(epoch) {
+                return Ok(137);
+            }
             match self.mood {
                 Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),
                 Mood::Killed(when) if when == epoch => self.stop.fetch_add(2, Ordering::SeqCst),
                 _ => 0,
             };
             match self.stop.load(Ordering::SeqCst) {
-                0 => {}
+                0 if self.stop_after != Some(epoch) => {}
+                0 => return Ok(130),
                 1 => {
                     self.say(Event::Interrupted { epoch });
                     return Ok(130);
@@ -469,6 +532,16 @@ impl<'a> Trainer<'a> {
         let metrics = self.metrics(&format!("{epochs}"));
         self.say(Event::Metrics(metrics));
         Ok(0)
+    }
+
+    /// Goes on after the epoch of its "checkpoint", of which it returns the number.
+    fn go_on(&mut self) -> u32 {
+        let text = fs::read_to_string(self.out.join("checkpoint/epoch")).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap());
+        let [epoch, events] = [numbers.next(), numbers.next()].map(Option::unwrap_or_default);
+        let epoch = epoch as u32;
+        self.say(Event::Resumed { epoch: epoch + 1, step: 2 * u64::from(epoch), events });
+        epoch
     }
 
     fn progress(&mut self, epoch: u32, epochs: u32) {
@@ -511,6 +584,8 @@ impl<'a> Trainer<'a> {
         if self.mood == Mood::Forgets {
             return Ok(());
         }
+        let checkpoint = format!("{epoch} {}", self.log.count());
+        self.write("checkpoint/epoch", checkpoint)?;
         for name in ["best", "last"] {
             let info = WeightsInfo { epoch, ..self.info() };
             let tensor = Digest::in_domain(name, self.seed.as_bytes());

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use ybox_spec::dataset::coco::{Category, Image, Index, match_names};
 
 use super::lines::Lines;
-use super::{AnnotationError, Code, Finding, PixelLabels, PixelObject, Problem};
+use super::{AnnotationError, Code, Finding, PixelLabels, PixelObject, Place, Problem};
 
 /// What an annotation file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +99,7 @@ impl Reader {
     }
 
     fn annotation(&mut self, i: usize, line: u64, raw: &str) {
-        let place = format!("annotations[{i}]");
+        let place = Place { list: "annotations", index: i };
         let problem = |(code, message): Finding| {
             let message = format!("{place}: {message}");
             Problem { code, file: self.file.clone(), line: Some(line), message }
@@ -166,18 +166,14 @@ impl Segmentation {
             return Err("a part of `segmentation` is not three or more points");
         }
         let mut outline: Vec<[f64; 2]> = Vec::new();
-        let parts = parts.iter().map(|part| part.chunks_exact(2).map(|p| [p[0], p[1]]));
-        for (i, part) in parts.enumerate() {
-            let part: Vec<_> = part.collect();
-            let first = part[0];
-            outline.extend(part);
-            if i > 0 {
+        for (i, part) in parts.iter().enumerate() {
+            let first = [part[0], part[1]];
+            outline.extend(part.as_chunks::<2>().0);
+            match i {
+                0 if parts.len() > 1 => outline.push(first),
+                0 => {}
                 // Back along the way it came: the two lines enclose nothing.
-                outline.extend([first, outline[0]]);
-            } else if let Self::Parts(all) = self
-                && all.len() > 1
-            {
-                outline.push(first);
+                _ => outline.extend([first, outline[0]]),
             }
         }
         Ok(outline)
@@ -224,7 +220,8 @@ mod tests {
         let found = read.of_pictures(&["i/b.jpg", "i/a.jpg", "i/c.jpg"]).unwrap();
         assert_eq!(found[0].as_ref().unwrap().size, None);
         let labels = found[1].clone().unwrap().scale(200, 100);
-        assert_eq!((labels.objects[0].class, labels.objects[0].bbox), (1, [0.2, 0.2, 0.2, 0.2]));
+        let object = labels.objects[0].rounded();
+        assert_eq!((object.class, object.bbox), (1, [0.2, 0.2, 0.2, 0.2]));
         assert_eq!(found[2], None);
     }
 

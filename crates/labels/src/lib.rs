@@ -1,19 +1,24 @@
 //! What is on pictures, in one normal form: classes, boxes and outlines as shares of the picture,
-//! read from YOLO's text files, COCO's JSON and Pascal VOC's XML. What is wrong with an object
-//! costs that object alone and becomes a [`Problem`], whose module has the rules.
+//! read from YOLO's text files, COCO's JSON and Pascal VOC's XML, and written again. What is wrong
+//! with an object costs that object alone and becomes a [`Problem`], whose module has the rules.
 //!
 //! Which files there are is for `ybox_spec::dataset`; reading and hashing them, and decoding
 //! pictures, is the caller's.
 
 pub mod coco;
+mod exact;
 mod lines;
+mod numbering;
 mod pixels;
 mod problem;
 mod shares;
 pub mod voc;
+pub mod write;
 pub mod yolo;
 
-pub use pixels::{PixelLabels, PixelObject};
+pub use exact::{ExactLabels, ExactObject};
+pub use numbering::{ImageId, category_ids};
+pub use pixels::{PixelLabels, PixelObject, Place};
 pub use problem::{Code, Problem};
 
 /// One labelled object.
@@ -47,18 +52,18 @@ type Finding = (Code, String);
 /// Labels that may still need the size of their picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unscaled {
-    Shares(Labels),
+    Shares(ExactLabels),
     Pixels(PixelLabels),
 }
 
 impl Unscaled {
     /// Labels of a picture without objects.
     pub fn background() -> Self {
-        Self::Shares(Labels { usable: true, ..Labels::default() })
+        Self::Shares(ExactLabels { usable: true, ..ExactLabels::default() })
     }
 
     /// The labels of a picture of `width` by `height` pixels.
-    pub fn scale(self, width: u32, height: u32) -> Labels {
+    pub fn scale(self, width: u32, height: u32) -> ExactLabels {
         match self {
             Self::Shares(labels) => labels,
             Self::Pixels(labels) => labels.scale(width, height),

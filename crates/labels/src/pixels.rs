@@ -2,9 +2,10 @@
 //! of the upright picture, with 0 at its left and top edge.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use super::shares::{fit, key, within_tolerance};
-use super::{Code, Finding, Labels, Object, Polygon, Problem};
+use super::{Code, ExactLabels, ExactObject, Finding, Problem};
 
 /// What an annotation file says of a picture.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,18 +29,30 @@ pub struct PixelObject {
     pub polygon: Vec<[f64; 2]>,
     /// Where the file says so.
     pub line: Option<u64>,
-    /// Like `annotations[3]`.
-    pub place: String,
+    pub place: Place,
+}
+
+/// Where an object stands in its file, like `annotations[3]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub list: &'static str,
+    pub index: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.list, self.index)
+    }
 }
 
 impl PixelLabels {
     /// The labels of a picture of `width` by `height` pixels.
-    pub fn scale(self, width: u32, height: u32) -> Labels {
-        let mut labels = Labels {
+    pub fn scale(self, width: u32, height: u32) -> ExactLabels {
+        let mut labels = ExactLabels {
             problems: self.problems,
             ignored: self.ignored,
             usable: true,
-            ..Labels::default()
+            ..ExactLabels::default()
         };
         let file = self.file;
         if let Some((w, h)) = self.size.filter(|size| *size != (width, height)) {
@@ -53,19 +66,18 @@ impl PixelLabels {
         let size = [f64::from(width), f64::from(height)];
         let mut seen = HashSet::new();
         for object in self.objects {
-            let PixelObject { line, ref place, .. } = object;
+            let PixelObject { line, place, .. } = object;
             let mut report = |(code, message): Finding| {
                 let message = format!("{place}: {message}");
                 labels.problems.push(Problem { code, file: file.clone(), line, message });
             };
-            match shares(&object, size) {
-                Ok((kept, ..)) if !seen.insert(key(&kept)) => {
+            match shares(object, size) {
+                Ok((kept, _)) if !seen.insert(key(&kept.rounded())) => {
                     report((Code::Duplicate, "it repeats an earlier one; one is kept".into()));
                 }
-                Ok((kept, polygon, findings)) => {
+                Ok((kept, findings)) => {
                     findings.into_iter().for_each(&mut report);
                     labels.objects.push(kept);
-                    labels.polygons.push(polygon);
                 }
                 Err(finding) => report(finding),
             }
@@ -74,10 +86,10 @@ impl PixelLabels {
     }
 }
 
-/// An object with its polygon as shares, and what was changed.
-type Fitted = (Object, Polygon, Vec<Finding>);
+/// An object in shares, and what was changed.
+type Fitted = (ExactObject, Vec<Finding>);
 
-fn shares(object: &PixelObject, [width, height]: [f64; 2]) -> Result<Fitted, Finding> {
+fn shares(object: PixelObject, [width, height]: [f64; 2]) -> Result<Fitted, Finding> {
     let [left, top, right, bottom] = object.corners;
     if !(right > left && bottom > top) {
         let (w, h) = (right - left, bottom - top);
@@ -91,18 +103,18 @@ fn shares(object: &PixelObject, [width, height]: [f64; 2]) -> Result<Fitted, Fin
         return Err((Code::OutsidePicture, message));
     }
     let corners = [left / width, top / height, right / width, bottom / height];
-    let (bbox, clipped) = fit(corners)?;
+    let (corners, clipped) = fit(corners)?;
     let mut findings = Vec::from_iter(clipped);
-    let points = object.polygon.iter().map(|[x, y]| [x / width, y / height]);
-    let points: Vec<_> = points.collect();
-    let inside = points.iter().flatten().all(|v| within_tolerance(*v));
+    let mut polygon = object.polygon;
+    polygon.iter_mut().for_each(|[x, y]| (*x, *y) = (*x / width, *y / height));
+    let inside = polygon.iter().flatten().all(|v| within_tolerance(*v));
     if !inside {
         let message = "the outline leaves the picture; only the box is used".to_owned();
         findings.push((Code::PolygonDropped, message));
+        polygon = Vec::new();
     }
-    let points = points.into_iter().filter(|_| inside);
-    let polygon = points.map(|point| point.map(|v| v.clamp(0.0, 1.0) as f32)).collect();
-    Ok((Object { class: object.class, bbox }, polygon, findings))
+    polygon.iter_mut().flatten().for_each(|v| *v = v.clamp(0.0, 1.0));
+    Ok((ExactObject { class: object.class, corners, polygon }, findings))
 }
 
 #[cfg(test)]
@@ -115,7 +127,7 @@ mod tests {
             corners: *corners,
             polygon: Vec::new(),
             line: Some(7),
-            place: format!("object[{i}]"),
+            place: Place { list: "object", index: i },
         });
         PixelLabels { size: Some((200, 100)), objects: objects.collect(), ..PixelLabels::default() }
     }
@@ -131,7 +143,7 @@ mod tests {
             [-0.5, 0.0, 20.0, 10.0],
         ];
         let labels = labels(&cases).scale(200, 100);
-        let boxes: Vec<_> = labels.objects.iter().map(|o| o.bbox).collect();
+        let boxes: Vec<_> = labels.objects.iter().map(|o| o.rounded().bbox).collect();
         assert_eq!(boxes[0], [0.2, 0.2, 0.2, 0.2]);
         assert_eq!(boxes[1], [0.875, 0.75, 0.25, 0.5]);
         assert_eq!(boxes[2], [0.05, 0.05, 0.1, 0.1]);

@@ -9,10 +9,11 @@ pub fn within_tolerance(value: f64) -> bool {
     (-TOLERANCE..=1.0 + TOLERANCE).contains(&value)
 }
 
-/// What is inside the picture of a box with the corners left, top, right, bottom, as centre and
-/// size; with a finding when it had to be clipped by more than a rounding error.
-pub fn fit(corners: [f64; 4]) -> Result<([f32; 4], Option<Finding>), Finding> {
-    let bbox = centre_and_size(corners.map(|v| v.clamp(0.0, 1.0)));
+/// What is inside the picture of a box with the corners left, top, right, bottom; with a finding
+/// when it had to be clipped by more than a rounding error.
+pub fn fit(corners: [f64; 4]) -> Result<([f64; 4], Option<Finding>), Finding> {
+    let inside = corners.map(|v| v.clamp(0.0, 1.0));
+    let bbox = centre_and_size(inside);
     if !(bbox[2] > 0.0 && bbox[3] > 0.0) {
         let message =
             format!("the box is {} wide and {} high; the line is dropped", bbox[2], bbox[3]);
@@ -22,7 +23,7 @@ pub fn fit(corners: [f64; 4]) -> Result<([f32; 4], Option<Finding>), Finding> {
     let clipped = overshoots.then(|| {
         (Code::BoxClipped, "the box reaches beyond the picture; it is clipped".to_owned())
     });
-    Ok((bbox, clipped))
+    Ok((inside, clipped))
 }
 
 /// Identity of an object, for finding repetitions.
@@ -30,6 +31,7 @@ pub fn key(object: &Object) -> (u32, [u32; 4]) {
     (object.class, object.bbox.map(f32::to_bits))
 }
 
-fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
+/// Of a box with the corners left, top, right, bottom.
+pub fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
     [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top].map(|v| v as f32)
 }

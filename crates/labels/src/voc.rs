@@ -4,7 +4,7 @@
 
 use roxmltree::{Document, Node};
 
-use super::{Code, Finding, Labels, PixelLabels, PixelObject, Problem, Unscaled};
+use super::{Code, ExactLabels, Finding, PixelLabels, PixelObject, Place, Problem, Unscaled};
 
 /// Parses the content of annotation file `file`. `names` are the classes; without, every name is
 /// taken for class 0.
@@ -31,7 +31,7 @@ pub fn parse(file: &str, bytes: &[u8], names: Option<&[String]>) -> Unscaled {
     let objects = root.children().filter(|node| node.has_tag_name("object"));
     for (i, node) in objects.enumerate() {
         let line = Some(u64::from(document.text_pos_at(node.range().start).row));
-        let place = format!("object[{i}]");
+        let place = Place { list: "object", index: i };
         if text_of(node, "difficult").is_some_and(|text| text == "1") {
             labels.ignored += 1;
             continue;
@@ -61,7 +61,7 @@ fn line_of(error: &roxmltree::Error) -> Option<u64> {
 
 fn unusable(file: &str, line: Option<u64>, (code, message): Finding) -> Unscaled {
     let problem = Problem { code, file: file.to_owned(), line, message };
-    Unscaled::Shares(Labels { problems: vec![problem], ..Labels::default() })
+    Unscaled::Shares(ExactLabels { problems: vec![problem], ..ExactLabels::default() })
 }
 
 /// Width and height; none where the file does not say them, or says 0 as some programs do.
@@ -111,6 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Labels;
 
     fn file(objects: &str) -> String {
         format!(
@@ -130,7 +131,7 @@ mod tests {
 
     fn scaled(text: &str) -> Labels {
         let names = ["x", "y"].map(String::from);
-        parse("a.xml", text.as_bytes(), Some(&names)).scale(200, 100)
+        parse("a.xml", text.as_bytes(), Some(&names)).scale(200, 100).into()
     }
 
     #[test]

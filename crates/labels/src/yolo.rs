@@ -5,14 +5,14 @@
 use std::collections::HashSet;
 
 use super::shares::{fit, key, within_tolerance};
-use super::{Code, Finding, Labels, Object, Polygon, Problem};
+use super::{Code, ExactLabels, ExactObject, Finding, Problem};
 
 /// Parses the content of label file `file`; valid classes are below `classes`.
-pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
+pub fn parse(file: &str, bytes: &[u8], classes: u32) -> ExactLabels {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return not_utf8(file);
     };
-    let mut labels = Labels { usable: true, ..Labels::default() };
+    let mut labels = ExactLabels { usable: true, ..ExactLabels::default() };
     let mut seen = HashSet::new();
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let mut report = |(code, message): Finding| {
@@ -25,12 +25,11 @@ pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
         };
         match parse_line(line, classes) {
             Ok(None) => {}
-            Ok(Some(Line { object, .. })) if !seen.insert(key(&object)) => {
+            Ok(Some((object, _))) if !seen.insert(key(&object.rounded())) => {
                 report((Code::Duplicate, "the line repeats an earlier one; one is kept".into()));
             }
-            Ok(Some(Line { object, polygon, clipped })) => {
+            Ok(Some((object, clipped))) => {
                 labels.objects.push(object);
-                labels.polygons.push(polygon);
                 clipped.into_iter().for_each(report);
             }
             Err(finding) => report(finding),
@@ -40,20 +39,16 @@ pub fn parse(file: &str, bytes: &[u8], classes: u32) -> Labels {
 }
 
 /// What a line says; with a finding when it had to be clipped.
-struct Line {
-    object: Object,
-    polygon: Polygon,
-    clipped: Option<Finding>,
-}
+type Line = (ExactObject, Option<Finding>);
 
-fn not_utf8(file: &str) -> Labels {
+fn not_utf8(file: &str) -> ExactLabels {
     let problem = Problem {
         code: Code::LabelNotUtf8,
         file: file.to_owned(),
         line: None,
         message: "the label file is not UTF-8 text; its picture is left out".into(),
     };
-    Labels { problems: vec![problem], ..Labels::default() }
+    ExactLabels { problems: vec![problem], ..ExactLabels::default() }
 }
 
 /// None for a blank line.
@@ -64,8 +59,11 @@ fn parse_line(line: &str, classes: u32) -> Result<Option<Line>, Finding> {
     }
     let numbers = fields.iter().map(|field| number(field)).collect::<Result<Vec<f64>, _>>()?;
     let (corners, polygon) = match numbers.len() {
-        5 => (corners_of_box(&numbers[1..]), Polygon::new()),
-        n if n >= 7 && n % 2 == 1 => (corners_of_polygon(&numbers[1..]), polygon(&numbers[1..])),
+        5 => (corners_of_box(&numbers[1..]), Vec::new()),
+        n if n >= 7 && n % 2 == 1 => {
+            let points = numbers[1..].as_chunks::<2>().0;
+            (corners_of_points(points), polygon(points))
+        }
         n => return Err((Code::FieldCount, field_count(n))),
     };
     let class = class(numbers[0], classes)?;
@@ -73,8 +71,8 @@ fn parse_line(line: &str, classes: u32) -> Result<Option<Line>, Finding> {
         let message = format!("{bad} is not between 0 and 1; the line is dropped");
         return Err((Code::OutsidePicture, message));
     }
-    let (bbox, clipped) = fit(corners)?;
-    Ok(Some(Line { object: Object { class, bbox }, polygon, clipped }))
+    let (corners, clipped) = fit(corners)?;
+    Ok(Some((ExactObject { class, corners, polygon }, clipped)))
 }
 
 fn number(field: &str) -> Result<f64, Finding> {
@@ -110,20 +108,22 @@ fn class(value: f64, classes: u32) -> Result<u32, Finding> {
 }
 
 /// Left, top, right, bottom.
-fn corners_of_box(cxcywh: &[f64]) -> [f64; 4] {
+pub(crate) fn corners_of_box(cxcywh: &[f64]) -> [f64; 4] {
     let (half_w, half_h) = (cxcywh[2] / 2.0, cxcywh[3] / 2.0);
     [cxcywh[0] - half_w, cxcywh[1] - half_h, cxcywh[0] + half_w, cxcywh[1] + half_h]
 }
 
-fn corners_of_polygon(points: &[f64]) -> [f64; 4] {
+/// Left, top, right, bottom.
+pub(crate) fn corners_of_points(points: &[[f64; 2]]) -> [f64; 4] {
     let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
     points
-        .chunks_exact(2)
+        .iter()
         .fold(start, |b, p| [b[0].min(p[0]), b[1].min(p[1]), b[2].max(p[0]), b[3].max(p[1])])
 }
 
-fn polygon(points: &[f64]) -> Polygon {
-    points.chunks_exact(2).map(|p| [p[0], p[1]].map(|v| v.clamp(0.0, 1.0) as f32)).collect()
+/// As far as they lie inside the picture.
+fn polygon(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    points.iter().map(|point| point.map(|v| v.clamp(0.0, 1.0))).collect()
 }
 
 #[cfg(test)]
@@ -131,13 +131,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Labels;
 
     fn codes(text: &str) -> Vec<(Code, Option<u64>)> {
         parse("f.txt", text.as_bytes(), 3).problems.iter().map(|p| (p.code, p.line)).collect()
     }
 
     fn boxes(text: &str) -> Vec<(u32, [f32; 4])> {
-        parse("f.txt", text.as_bytes(), 3).objects.iter().map(|o| (o.class, o.bbox)).collect()
+        let labels = Labels::from(parse("f.txt", text.as_bytes(), 3));
+        labels.objects.iter().map(|o| (o.class, o.bbox)).collect()
     }
 
     #[test]
@@ -191,7 +193,7 @@ mod tests {
     fn a_polygon_is_kept_beside_its_bounding_box() {
         assert_eq!(boxes("1 0.25 0.5 0.75 0.25 0.5 0.75"), [(1, [0.5, 0.5, 0.5, 0.5])]);
         let text = "0 .5 .5 .1 .1\nbad\n1 -0.005 0.5 0.75 0.25 0.5 0.75\n";
-        let labels = parse("f.txt", text.as_bytes(), 3);
+        let labels = Labels::from(parse("f.txt", text.as_bytes(), 3));
         assert_eq!(labels.polygons, [vec![], vec![[0.0, 0.5], [0.75, 0.25], [0.5, 0.75]]]);
     }
 
@@ -223,7 +225,7 @@ mod tests {
 
         #[test]
         fn what_is_kept_lies_inside_the_picture(text in "([-0-9.eEinfNa \n]|0\\.[0-9]){0,200}") {
-            for object in parse("f.txt", text.as_bytes(), 3).objects {
+            for object in Labels::from(parse("f.txt", text.as_bytes(), 3)).objects {
                 let [cx, cy, w, h] = object.bbox;
                 prop_assert!(object.class < 3);
                 prop_assert!(w > 0.0 && h > 0.0);

@@ -2,7 +2,7 @@
 //! the log `events.jsonl`, where each line carries the digest of the one before; progress is not
 //! logged. How events look to a person is decided where they are shown.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,6 +28,9 @@ pub enum Event {
     Settings { values: Map<String, Value> },
     /// Strengths of the augmentations in an epoch, from 1; by key, after the schedule.
     Augmentation { epoch: u32, values: Map<String, Value> },
+    /// A training goes on after `step` steps, in the midst of `epoch` (from 1), from a checkpoint
+    /// that was kept when the log had `events` lines: what the log says after them was undone.
+    Resumed { epoch: u32, step: u64, events: u64 },
     /// Something a person should know; `code` is stable.
     Note {
         code: String,
@@ -196,9 +199,57 @@ impl EventLog {
         Ok(text)
     }
 
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+    /// Goes on with the log at `path`, as far as it is whole: what a crash has torn off is cut.
+    /// Makes a new one where there is none.
+    pub fn resume(path: &Path) -> io::Result<Self> {
+        let mut bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(path),
+            read => read?,
+        };
+        let (length, head) = whole(&bytes);
+        bytes.truncate(length);
+        let file = OpenOptions::new().append(true).open(path)?;
+        file.set_len(length as u64)?;
+        Ok(Self { file, next: head.count, head: head.head })
     }
+
+    /// Lines so far.
+    pub fn count(&self) -> u64 {
+        self.next
+    }
+
+    /// Another handle of the file, to bring it to the disk with.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+/// Length in bytes and head of the lines, from the first on, that are whole and in their places.
+fn whole(bytes: &[u8]) -> (usize, LogHead) {
+    let mut head = LogHead { count: 0, head: Digest::of(b"") };
+    let mut length = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(text) = line.strip_suffix(b"\n") else { break };
+        let Ok(Line { link: Some(link), .. }) = serde_json::from_slice(text) else { break };
+        if (link.seq, link.prev) != (head.count, head.head) {
+            break;
+        }
+        head = LogHead { count: head.count + 1, head: Digest::of(text) };
+        length += line.len();
+    }
+    (length, head)
+}
+
+/// The lines of a log that a resumption has not undone, as far as they can be read.
+pub fn standing(text: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+        if let Event::Resumed { events, .. } = line.event {
+            lines.retain(|line| line.link.as_ref().is_some_and(|link| link.seq < events));
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 fn now_ms() -> u64 {
@@ -275,6 +326,36 @@ mod tests {
         // The last line has no successor: the record's head is what catches it.
         let (_, other) = read_log(&text.replace("three", "3hree")).unwrap();
         assert_ne!(other, head);
+    }
+
+    #[test]
+    fn a_torn_log_goes_on_where_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let text = log();
+        for torn in [&text[..], &text[..text.len() - 1], &text[..text.len() - 9]] {
+            let torn = if torn == text { format!("{torn}\0\0") } else { torn.to_owned() };
+            fs::write(&path, torn).unwrap();
+            let mut log = EventLog::resume(&path).unwrap();
+            let kept = log.count();
+            log.append(note("four")).unwrap();
+            let (lines, head) = read_log(&fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!((head.count, &lines.last().unwrap().event), (kept + 1, &note("four")));
+        }
+    }
+
+    #[test]
+    fn what_a_resumption_undid_does_not_stand() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let mut log = EventLog::create(&path).unwrap();
+        let resumed = |events| Event::Resumed { epoch: 1, step: 1, events };
+        for event in [note("one"), note("two"), note("three"), resumed(2), note("3"), resumed(1)] {
+            log.append(event).unwrap();
+        }
+        let text = fs::read_to_string(path).unwrap();
+        let events: Vec<_> = standing(&text).into_iter().map(|line| line.event).collect();
+        assert_eq!(events, [note("one"), resumed(1)]);
     }
 
     #[test]

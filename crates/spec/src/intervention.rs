@@ -29,6 +29,8 @@ pub enum Cause {
     WeightsNotFinite,
     /// The moving average was NaN or infinite, the weights were not.
     AverageNotFinite,
+    /// Losses of validation pictures were NaN or infinite, the weights were not.
+    ValidationNotFinite,
 }
 
 impl Cause {
@@ -39,6 +41,7 @@ impl Cause {
             Self::Spike => "loss and gradient norm are far above the usual",
             Self::WeightsNotFinite => "the weights are not finite",
             Self::AverageNotFinite => "the moving average is not finite",
+            Self::ValidationNotFinite => "the validation loss is not finite",
         }
     }
 }
@@ -54,6 +57,8 @@ pub enum Action {
     SafeAttention,
     /// What was not finite in the average was taken from the weights.
     MendAverage,
+    /// The epoch counts as worse than all whose validation is finite.
+    SetAside,
     /// Training ended with an error.
     Stop,
 }
@@ -66,6 +71,7 @@ impl Action {
             Self::RollBack => "roll-back",
             Self::SafeAttention => "safe-attention",
             Self::MendAverage => "mend-average",
+            Self::SetAside => "set-aside",
             Self::Stop => "stop",
         }
     }
@@ -77,8 +83,8 @@ mod tests {
 
     #[test]
     fn codes_are_the_names_in_events() {
-        use Action::{MendAverage, RollBack, SafeAttention, Skip, Stop};
-        for action in [Skip, RollBack, SafeAttention, MendAverage, Stop] {
+        use Action::{MendAverage, RollBack, SafeAttention, SetAside, Skip, Stop};
+        for action in [Skip, RollBack, SafeAttention, MendAverage, SetAside, Stop] {
             assert_eq!(serde_json::to_value(action).unwrap(), action.code());
         }
     }

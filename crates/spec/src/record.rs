@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chain::ChainHead;
-use crate::config::{AttentionPath, Config, Numerics};
+use crate::config::{AttentionPath, Config, Launch, Numerics};
 use crate::events::LogHead;
 use crate::intervention::Intervention;
 use crate::{Digest, canonical};
 
 /// Value of `schema` in every record of this form.
 pub const SCHEMA: &str = "ybox.run/v1";
+/// Value of `schema` in every `start.json` of this form.
+pub const START_SCHEMA: &str = "ybox.start/v1";
 pub const INPUT_DOMAIN: &str = "ybox.input.v1";
 pub const RESULT_DOMAIN: &str = "ybox.result.v1";
 pub const RUN_DOMAIN: &str = "ybox.run.v1";
@@ -36,6 +38,38 @@ impl Inputs {
     pub fn hash(&self) -> Digest {
         canonical::digest(INPUT_DOMAIN, self)
     }
+}
+
+impl Inputs {
+    /// Names of what differs in `other`, and both values; in the order in which it goes in.
+    pub fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
+        let shown = |weights: Option<Digest>| weights.map_or("none".into(), |w| w.to_string());
+        let pairs = [
+            ("image", self.image.to_string(), other.image.to_string()),
+            ("config", self.config.to_string(), other.config.to_string()),
+            ("data", self.data.to_string(), other.data.to_string()),
+            ("initial weights", shown(self.weights), shown(other.weights)),
+            ("attention", self.attention.name().into(), other.attention.name().into()),
+            ("numerics", self.numerics.name().into(), other.numerics.name().into()),
+        ];
+        pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs).collect()
+    }
+}
+
+/// `start.json`: what a run was started with, written before the first step and never changed. Who
+/// goes on with the run, or repeats it, goes by this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    pub schema: String,
+    pub inputs: Inputs,
+    pub image: ImageSource,
+    pub data: DataSource,
+    /// Absolute path of the initial weights.
+    pub weights: Option<String>,
+    /// The launch settings.
+    pub launch: Launch,
+    /// RFC 3339, UTC.
+    pub started: String,
 }
 
 /// A file of the run folder.
@@ -65,6 +99,14 @@ impl Outputs {
 /// The hash that people pass around.
 pub fn run_hash(input: Digest, result: Digest) -> Digest {
     canonical::digest(RUN_DOMAIN, &serde_json::json!({ "input": input, "result": result }))
+}
+
+/// What `record_hash` has to be in a record, of this form or an older one.
+pub fn record_hash(mut record: Value) -> Digest {
+    if let Some(fields) = record.as_object_mut() {
+        fields.remove("record_hash");
+    }
+    canonical::digest(RECORD_DOMAIN, &record)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,9 +188,7 @@ impl Record {
 
     /// What `record_hash` has to be.
     pub fn own_hash(&self) -> Digest {
-        let mut value = serde_json::to_value(self).expect("a record is plain data");
-        value.as_object_mut().expect("a record is an object").remove("record_hash");
-        canonical::digest(RECORD_DOMAIN, &value)
+        record_hash(serde_json::to_value(self).expect("a record is plain data"))
     }
 
     /// The bytes of `run.json`.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,27 +38,33 @@ pub enum WeightsError {
 impl WeightsInfo {
     /// Reads the header of the safetensors file at `path`.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let read = |source| WeightsError::Read { path: path.to_owned(), source };
-        let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(read)?;
-        let length = file.metadata().map_err(read)?.len();
-        let mut prefix = [0; 8];
-        file.read_exact(&mut prefix).map_err(|_| format("it is shorter than 8 bytes".into()))?;
-        let header_size = u64::from_le_bytes(prefix);
-        if header_size > MAX_HEADER || header_size > length.saturating_sub(8) {
-            return Err(format(format!(
-                "a header of {header_size} bytes does not fit in {length}"
-            )));
-        }
-        let mut header = vec![0; header_size as usize];
-        file.read_exact(&mut header).map_err(read)?;
-        let header: Value = serde_json::from_slice(&header).map_err(|e| format(e.to_string()))?;
-        let info = header["__metadata__"][METADATA_KEY]
-            .as_str()
-            .ok_or_else(|| WeightsError::NoInfo { path: path.to_owned() })?;
-        serde_json::from_str(info)
-            .map_err(|e| format(format!("its `{METADATA_KEY}` metadata: {e}")))
+        metadata(path, METADATA_KEY)?.ok_or_else(|| WeightsError::NoInfo { path: path.to_owned() })
     }
+}
+
+/// What the header of the safetensors file at `path` says under `key`, in JSON. The tensors are not
+/// read.
+pub fn metadata<T: DeserializeOwned>(path: &Path, key: &str) -> Result<Option<T>, WeightsError> {
+    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
+    let header = header(path)?;
+    let Some(text) = header["__metadata__"][key].as_str() else { return Ok(None) };
+    serde_json::from_str(text).map_err(|e| format(format!("its `{key}` metadata: {e}")))
+}
+
+fn header(path: &Path) -> Result<Value, WeightsError> {
+    let read = |source| WeightsError::Read { path: path.to_owned(), source };
+    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
+    let mut file = File::open(path).map_err(read)?;
+    let length = file.metadata().map_err(read)?.len();
+    let mut prefix = [0; 8];
+    file.read_exact(&mut prefix).map_err(|_| format("it is shorter than 8 bytes".into()))?;
+    let header_size = u64::from_le_bytes(prefix);
+    if header_size > MAX_HEADER || header_size > length.saturating_sub(8) {
+        return Err(format(format!("a header of {header_size} bytes does not fit in {length}")));
+    }
+    let mut header = vec![0; header_size as usize];
+    file.read_exact(&mut header).map_err(read)?;
+    serde_json::from_slice(&header).map_err(|e| format(e.to_string()))
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config, Task};
+use ybox_spec::config::{AutoCheckpointing, CheckpointEvery, Checkpointing, Config, Task};
 use ybox_spec::events::Event;
 use ybox_spec::memory::MemorySize;
 
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, StopAfter};
+use crate::made_from;
 use crate::numerics;
 use crate::stop::Stop;
 use crate::{convert, export, out_of_memory, predict, train, val};
@@ -23,7 +24,7 @@ const INTERRUPTED: u8 = 130;
 
 /// The YOLOv12 trainer of ybox.
 #[derive(Debug, Parser)]
-#[command(name = "ytrain", version)]
+#[command(name = "ytrain", version, long_version = made_from::version())]
 enum Command {
     Train(TaskArgs),
     Val(TaskArgs),
@@ -66,6 +67,19 @@ struct TaskArgs {
     /// The most memory that auto plans with, like 12GiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemorySize>,
+    /// Go on with the training in --out from its newest checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Keep a checkpoint after so many steps, like 200, or after some time, like 90s or 5m; 0 for
+    /// never
+    #[arg(long, value_name = "STEPS|TIME", default_value = "5m")]
+    checkpoint_every: CheckpointEvery,
+    /// Stop after so many steps
+    #[arg(long, value_name = "N", conflicts_with = "stop_after_epochs")]
+    stop_after_steps: Option<u64>,
+    /// Stop after so many epochs
+    #[arg(long, value_name = "N")]
+    stop_after_epochs: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -138,6 +152,8 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
     let manifest = text
         .parse()
         .map_err(|source| TrainerError::Manifest { path: cli.manifest.clone(), source })?;
+    let log = cli.out.join("events.jsonl");
+    let log = if cli.resume { Emitter::resume(&log) } else { Emitter::create(&log) };
     let job = Job {
         manifest,
         data: cli.data.clone(),
@@ -148,11 +164,20 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         checkpointing: cli.checkpointing,
         memory: cli.memory,
         config: cli.config.clone(),
-        emit: Emitter::create(&cli.out.join("events.jsonl"))
-            .map_err(TrainerError::writing(&cli.out))?,
+        emit: log.map_err(TrainerError::writing(&cli.out))?,
         stop: Stop::on_interrupt().map_err(TrainerError::writing(&cli.out))?,
+        resume: cli.resume,
+        checkpoint_every: cli.checkpoint_every,
+        stop_after: cli.stop_after(),
     };
     Ok((config, job))
+}
+
+impl TaskArgs {
+    fn stop_after(&self) -> Option<StopAfter> {
+        let epochs = self.stop_after_epochs.map(StopAfter::Epochs);
+        self.stop_after_steps.map(StopAfter::Steps).or(epochs)
+    }
 }
 
 fn check_task(asked: Task, config: Task) -> Result<(), TrainerError> {

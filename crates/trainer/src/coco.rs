@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use ybox_labels::{ImageId, category_ids};
 use ybox_spec::files;
 
 use crate::error::TrainerError;
@@ -22,14 +23,6 @@ pub struct CocoResults {
     pictures: HashMap<ImageId, String>,
 }
 
-/// What a picture is called: the number that its file's stem is, else the stem.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
-pub enum ImageId {
-    Number(u64),
-    Name(String),
-}
-
 #[derive(Debug, Serialize)]
 struct Entry {
     image_id: ImageId,
@@ -42,7 +35,7 @@ struct Entry {
 impl CocoResults {
     /// `names`: the classes, by number.
     pub fn new(names: &[String]) -> Self {
-        Self { categories: categories(names), entries: Vec::new(), pictures: HashMap::new() }
+        Self { categories: category_ids(names), entries: Vec::new(), pictures: HashMap::new() }
     }
 
     /// Adds what was found in the picture at `path`, best first. Returns the path of an earlier
@@ -77,40 +70,9 @@ impl CocoResults {
     }
 }
 
-impl ImageId {
-    fn of(path: &str) -> Self {
-        let stem = Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or(path);
-        let digits = stem.bytes().all(|byte| byte.is_ascii_digit());
-        match stem.parse() {
-            Ok(number) if digits => Self::Number(number),
-            _ => Self::Name(stem.to_owned()),
-        }
-    }
-}
-
-/// COCO's 80 classes have ids up to 90, without these.
-const UNUSED_IDS: [u64; 10] = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83];
-
-/// Ids count from 1; COCO's own classes have their own ids.
-fn categories(names: &[String]) -> Vec<u64> {
-    let ends = (names.first().map(String::as_str), names.last().map(String::as_str));
-    let is_coco = names.len() == 80 && ends == (Some("person"), Some("toothbrush"));
-    (1..).filter(|id| !is_coco || !UNUSED_IDS.contains(id)).take(names.len()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pictures_are_called_by_number_where_they_have_one() {
-        let name = |name: &str| ImageId::Name(name.into());
-        assert_eq!(ImageId::of("images/val/000000000139.jpg"), ImageId::Number(139));
-        assert_eq!(ImageId::of("a/frame.07.png"), name("frame.07"));
-        assert_eq!(ImageId::of("+7.png"), name("+7"));
-        let long = "99999999999999999999999";
-        assert_eq!(ImageId::of(&format!("{long}.png")), name(long));
-    }
 
     #[test]
     fn pictures_of_the_same_id_are_noticed() {
@@ -118,14 +80,5 @@ mod tests {
         assert_eq!(results.add("one/7.jpg", &[]), None);
         assert_eq!(results.add("one/8.jpg", &[]), None);
         assert_eq!(results.add("two/007.jpg", &[]), Some("one/7.jpg".into()));
-    }
-
-    #[test]
-    fn categories_count_from_one_and_are_cocos_own_for_its_classes() {
-        let mut names: Vec<String> = (0..80).map(|i| i.to_string()).collect();
-        assert_eq!(categories(&names)[79], 80);
-        (names[0], names[79]) = ("person".into(), "toothbrush".into());
-        let ids = categories(&names);
-        assert_eq!([ids[0], ids[10], ids[11], ids[79]], [1, 11, 13, 90]);
     }
 }

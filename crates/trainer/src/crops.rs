@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::data::Picture;
-use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::Detection;
 use crate::predict::make_folder_of;
@@ -39,7 +38,7 @@ impl Crops {
             let name = self.name(path, detection.class);
             let target = self.folder.join(name);
             make_folder_of(&target)?;
-            draw::save(&picture.crop(area(detection.bbox, picture)), &target)?;
+            ybox_picture::save(&picture.crop(area(detection.bbox, picture)), &target)?;
         }
         Ok(())
     }

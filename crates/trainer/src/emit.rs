@@ -23,6 +23,11 @@ impl Emitter {
         Ok(Self { log: EventLog::create(path)?, last_progress: None })
     }
 
+    /// Goes on with the log at `path`.
+    pub fn resume(path: &Path) -> io::Result<Self> {
+        Ok(Self { log: EventLog::resume(path)?, last_progress: None })
+    }
+
     /// Says `event`. Training must not die of a full log disk or a reader that went away: the
     /// record's check of the log is what notices a gap.
     pub fn say(&mut self, event: Event) {
@@ -55,8 +60,7 @@ impl Emitter {
         }
     }
 
-    /// Brings the log to the disk.
-    pub fn sync(&self) -> io::Result<()> {
-        self.log.sync()
+    pub fn log(&self) -> &EventLog {
+        &self.log
     }
 }

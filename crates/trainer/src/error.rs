@@ -3,18 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ybox_picture::SaveError;
 use ybox_spec::events::{Event, OUT_OF_MEMORY};
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
 use crate::data::DataError;
-use crate::draw::SaveError;
 use crate::eval::metrics::EvalError;
 use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
 use crate::optim::StateError;
 use crate::out_of_memory::Shortage;
-use crate::weights::WeightsFileError;
+use crate::weights::{FormatError, WeightsFileError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
@@ -34,7 +34,9 @@ pub enum TrainerError {
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
     AttentionPath { path: &'static str, device: &'static str },
-    #[error("the config leaves `amp` open: it must say off or bf16")]
+    #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
+    OtherRun { path: PathBuf },
+    #[error("the config leaves `amp` open: it must say off, bf16 or fp16")]
     AmpOpen,
     #[error("no weights were given")]
     NoWeights,
@@ -63,6 +65,8 @@ pub enum TrainerError {
     #[error(transparent)]
     Weights(#[from] WeightsFileError),
     #[error(transparent)]
+    Tensors(#[from] FormatError),
+    #[error(transparent)]
     Eval(#[from] EvalError),
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -87,6 +91,7 @@ impl TrainerError {
             Self::Read { .. } => "read-failed",
             Self::Write { .. } => "write-failed",
             Self::Config { .. } | Self::WrongTask { .. } | Self::AmpOpen => "bad-config",
+            Self::OtherRun { .. } => "other-run",
             Self::Manifest { .. } => "bad-manifest",
             Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",
@@ -98,7 +103,9 @@ impl TrainerError {
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
-            Self::StateDict(_) | Self::State(_) | Self::Weights(_) => "bad-weights",
+            Self::StateDict(_) | Self::State(_) | Self::Weights(_) | Self::Tensors(_) => {
+                "bad-weights"
+            }
             Self::Eval(_) => "scoring-failed",
             Self::Convert(_) => "convert-failed",
             Self::Export(_) => "export-failed",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ybox_spec::config::AutoCheckpointing;
+use ybox_spec::config::{AutoCheckpointing, CheckpointEvery};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::memory::MemorySize;
 
@@ -25,9 +25,31 @@ pub struct Job {
     pub config: PathBuf,
     pub emit: Emitter,
     pub stop: Stop,
+    /// Goes on with the training whose files are in `out`.
+    pub resume: bool,
+    pub checkpoint_every: CheckpointEvery,
+    /// Where a training stops before its end, as if the user had asked to.
+    pub stop_after: Option<StopAfter>,
+}
+
+/// A point of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAfter {
+    Steps(u64),
+    Epochs(u32),
 }
 
 impl Job {
+    /// Whether a training stops that has taken `steps` steps and is in `epoch`, from 0.
+    pub fn has_to_stop(&self, epoch: u32, steps: u64) -> bool {
+        let reached = match self.stop_after {
+            None => false,
+            Some(StopAfter::Steps(last)) => steps >= last,
+            Some(StopAfter::Epochs(last)) => epoch >= last,
+        };
+        reached || self.stop.requested()
+    }
+
     /// Notes that COCO results can't tell the picture at `path` from `twin`, if there is one.
     pub fn note_same_image_id(&mut self, path: &str, twin: Option<String>) {
         if let Some(twin) = twin {

@@ -1,5 +1,7 @@
 //! Pinning what decides the bits of the arithmetic, before libtorch does any.
 
+use std::arch::is_x86_feature_detected;
+
 use tch::Device;
 use torch_ext::{Precision, SdpBackends, autocast, set_deterministic, set_sdp_backends};
 use ybox_spec::amp::Amp;
@@ -9,7 +11,7 @@ use crate::error::TrainerError;
 
 /// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
 /// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
-/// the L2 cache.
+/// the L2 cache. What MKL's vector functions need beside it is in `roots`.
 const PORTABLE: [(&str, &str); 3] =
     [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
 
@@ -19,7 +21,8 @@ const PORTABLE: [(&str, &str); 3] =
 /// On a CPU that can't keep the promise, and on an attention path that the device does not have.
 pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
     if compute.numerics == Numerics::Portable {
-        if !std::arch::is_x86_feature_detected!("avx2") {
+        // The C library chooses by FMA.
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             return Err(TrainerError::NotPortable);
         }
         for (name, value) in PORTABLE {
@@ -55,6 +58,7 @@ pub fn precision(amp: Amp) -> Result<Option<Precision>, TrainerError> {
     match amp {
         Amp::Off => Ok(None),
         Amp::Bf16 => Ok(Some(Precision::Bf16)),
+        Amp::Fp16 => Ok(Some(Precision::Fp16)),
         Amp::Auto => Err(TrainerError::AmpOpen),
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use ybox_picture::{LabelledBox, draw_boxes, save};
 use ybox_spec::config::{PredictConfig, Task};
 use ybox_spec::events::{Event, Images};
 use ybox_spec::files;
@@ -15,7 +16,6 @@ use crate::coco::CocoResults;
 use crate::crops::Crops;
 use crate::data::{DataError, Picture, Prepared, prediction, sources};
 use crate::detect::{Classes, Detector};
-use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::nms::Detection;
 use crate::job::Job;
@@ -99,10 +99,10 @@ fn one_picture(
     let [width, height] = prepared.placement.original;
     if config.save {
         let mut picture = original(prepared).clone();
-        draw::draw_boxes(&mut picture, &labelled(found, &config.names));
+        draw_boxes(&mut picture, &labelled(found, &config.names));
         let target = job.out.join(picture_name(path));
         make_folder_of(&target)?;
-        draw::save(&picture, &target)?;
+        save(&picture, &target)?;
     }
     if config.save_txt {
         let text = label_lines(found, [width, height]);
@@ -119,11 +119,11 @@ fn one_picture(
     Ok(())
 }
 
-fn labelled(found: &[Detection], names: &[String]) -> Vec<draw::LabelledBox> {
+fn labelled(found: &[Detection], names: &[String]) -> Vec<LabelledBox> {
     let label = |d: &Detection| format!("{} {:.2}", names[d.class as usize], d.score);
     found
         .iter()
-        .map(|d| draw::LabelledBox { corners: d.bbox, class: d.class, label: label(d) })
+        .map(|d| LabelledBox { corners: d.bbox, class: d.class, label: label(d) })
         .collect()
 }
 

@@ -40,6 +40,12 @@ pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
         epoch: (1, 1),
     };
     let verdict = validation.run(&model, &mut job.emit)?;
+    if verdict.not_finite > 0 {
+        let (pictures, all) = (verdict.not_finite, split.len());
+        let why =
+            format!("the loss of {pictures} of {all} pictures is not finite: the model overflows");
+        job.emit.note("loss-not-finite", why);
+    }
     let path = job.out.join("metrics.json");
     let text = serde_json::to_string_pretty(&verdict.metrics).expect("metrics are plain data");
     files::write_atomic(&path, (text + "\n").as_bytes()).map_err(TrainerError::writing(&path))?;

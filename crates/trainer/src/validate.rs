@@ -32,10 +32,42 @@ pub struct Validation<'a> {
 /// What came out.
 pub struct Verdict {
     pub metrics: Metrics,
-    /// Means over the pictures.
+    /// Means over the pictures whose losses are finite; 0 where none are.
     pub losses: Losses,
+    /// Pictures whose losses are not.
+    pub not_finite: u64,
     /// Knows every picture's boxes, by its place in the split.
     pub evaluator: Evaluator,
+}
+
+impl Verdict {
+    /// What epochs are compared by: mAP50-95, with a tenth of mAP50. A model whose losses are not
+    /// finite has none, whatever it finds.
+    pub fn fitness(&self) -> Option<f64> {
+        (self.not_finite == 0).then_some(0.1 * self.metrics.map50 + 0.9 * self.metrics.map)
+    }
+}
+
+/// Sums over the pictures whose losses are finite.
+#[derive(Default)]
+struct Sums {
+    pictures: u64,
+    losses: [f64; 3],
+}
+
+impl Sums {
+    fn add(&mut self, items: [f64; 3]) {
+        if items.iter().all(|item| item.is_finite()) {
+            self.pictures += 1;
+            self.losses = std::array::from_fn(|i| self.losses[i] + items[i]);
+        }
+    }
+
+    fn means(&self) -> Losses {
+        let pictures = self.pictures.max(1) as f64;
+        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / pictures);
+        Losses { box_loss, cls_loss, dfl_loss }
+    }
 }
 
 impl Validation<'_> {
@@ -44,21 +76,20 @@ impl Validation<'_> {
         let detector =
             Detector { model, nms: self.nms, classes: self.classes, device: numerics::device() };
         let mut evaluator = Evaluator::new(self.names.to_vec());
-        let mut losses = [0.0; 3];
+        let mut sums = Sums::default();
         let total = self.split.len() as u64;
         let phase = Phase::start("val", self.epoch, total);
         for (done, prepared) in (1..).zip(validation(self.split, self.workers)?) {
             let prepared = prepared?;
             let found = detector.detect(&prepared);
-            let items = self.loss_items(&found.raw, &prepared);
-            losses = std::array::from_fn(|i| losses[i] + items[i]);
+            sums.add(self.loss_items(&found.raw, &prepared));
             evaluator.add(prepared.index as u64, &found.detections, &self.truths(&prepared));
             emit.progress(&phase, done, || phase.progress(done, done, self.split.imgsz()));
         }
-        let [box_loss, cls_loss, dfl_loss] = losses.map(|sum| sum / total as f64);
         Ok(Verdict {
             metrics: evaluator.finish()?,
-            losses: Losses { box_loss, cls_loss, dfl_loss },
+            losses: sums.means(),
+            not_finite: total - sums.pictures,
             evaluator,
         })
     }
@@ -90,4 +121,34 @@ impl Validation<'_> {
 /// Left, top, right, bottom in pixels of a normalised centre-and-size box.
 fn corners([x, y, w, h]: [f32; 4], [width, height]: [f32; 2]) -> [f32; 4] {
     [(x - w / 2.0) * width, (y - h / 2.0) * height, (x + w / 2.0) * width, (y + h / 2.0) * height]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_over_the_pictures_that_are_finite() {
+        let mut sums = Sums::default();
+        for items in [[1.0, 2.0, 3.0], [1.0, f64::NAN, 1.0], [f64::INFINITY; 3], [3.0, 4.0, 5.0]] {
+            sums.add(items);
+        }
+        let means = Losses { box_loss: 2.0, cls_loss: 3.0, dfl_loss: 4.0 };
+        assert_eq!((sums.pictures, sums.means()), (2, means));
+        let none = Losses { box_loss: 0.0, cls_loss: 0.0, dfl_loss: 0.0 };
+        assert_eq!(Sums::default().means(), none);
+    }
+
+    #[test]
+    fn only_a_model_that_is_finite_has_a_fitness() {
+        let fitness = |map, not_finite| {
+            let metrics = Metrics { map, ..Default::default() };
+            let evaluator = Evaluator::new(Vec::new());
+            Verdict { metrics, losses: Sums::default().means(), not_finite, evaluator }.fitness()
+        };
+        assert_eq!(
+            (fitness(0.9, 1), fitness(0.0, 0), fitness(1.0, 0)),
+            (None, Some(0.0), Some(0.9))
+        );
+    }
 }

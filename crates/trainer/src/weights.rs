@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, View, serialize};
 use tch::{Device, Kind, TchError, Tensor};
+use ybox_spec::Digest;
+use ybox_spec::chain::PARAMETERS_DOMAIN;
+use ybox_spec::digest::Hasher;
 use ybox_spec::files::write_atomic;
 use ybox_spec::weights::{METADATA_KEY, WeightsInfo};
 
@@ -43,17 +46,32 @@ pub struct Weights {
     pub state: Vec<(String, Tensor)>,
 }
 
-/// Writes `state` (fp32 and int64 tensors on any device) to `path`. The bytes depend on the
-/// tensors' values and `info` only.
+/// Writes `state` (fp32 and int64 tensors on any device) to `path`; returns the digest of the file.
+/// The bytes depend on the tensors' values and `info` only.
 pub fn write(
     path: &Path,
     state: &[(String, Tensor)],
     info: &WeightsInfo,
-) -> Result<(), WeightsFileError> {
+) -> Result<Digest, WeightsFileError> {
     let format = |source| WeightsFileError::Format { path: path.to_owned(), source };
     let bytes = encode(state, info).map_err(format)?;
     write_atomic(path, &bytes)
-        .map_err(|source| WeightsFileError::Write { path: path.to_owned(), source })
+        .map_err(|source| WeightsFileError::Write { path: path.to_owned(), source })?;
+    Ok(Digest::of(&bytes))
+}
+
+/// Digest over names, kinds, shapes and values of `state` (fp32 and int64), by name.
+pub fn digest(state: &[(String, Tensor)]) -> Result<Digest, FormatError> {
+    let mut hasher = Hasher::new();
+    hasher.update(format!("{PARAMETERS_DOMAIN}\n").as_bytes());
+    let mut state: Vec<_> = state.iter().collect();
+    state.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, tensor) in state {
+        let HostTensor { dtype, shape, bytes } = HostTensor::copy(name, tensor)?;
+        hasher.update(format!("{name} {dtype:?} {shape:?}\n").as_bytes());
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finish())
 }
 
 /// Reads the file at `path`; fp16 tensors are widened, which is exact.
@@ -85,7 +103,8 @@ fn decode(bytes: &[u8]) -> Result<Weights, FormatError> {
     Ok(Weights { info, state })
 }
 
-fn tensor(name: &str, view: &TensorView) -> Result<Tensor, FormatError> {
+/// A tensor of a file that is being read.
+pub fn tensor(name: &str, view: &TensorView) -> Result<Tensor, FormatError> {
     let (stored, wanted) = match view.dtype() {
         Dtype::F32 => (Kind::Float, Kind::Float),
         Dtype::F16 => (Kind::Half, Kind::Float),
@@ -105,17 +124,18 @@ pub(crate) struct HostTensor {
     pub bytes: Vec<u8>,
 }
 
+/// How a file calls the kind of `tensor`, and the bytes of one value.
+pub fn kind(name: &str, tensor: &Tensor) -> Result<(Dtype, usize), FormatError> {
+    match tensor.kind() {
+        Kind::Float => Ok((Dtype::F32, 4)),
+        Kind::Int64 => Ok((Dtype::I64, 8)),
+        other => Err(FormatError::Kind { name: name.to_owned(), found: format!("{other:?}") }),
+    }
+}
+
 impl HostTensor {
     pub fn copy(name: &str, tensor: &Tensor) -> Result<Self, FormatError> {
-        let kind = tensor.kind();
-        let (dtype, size) = match kind {
-            Kind::Float => (Dtype::F32, 4),
-            Kind::Int64 => (Dtype::I64, 8),
-            other => {
-                let found = format!("{other:?}");
-                return Err(FormatError::Kind { name: name.to_owned(), found });
-            }
-        };
+        let (dtype, size) = kind(name, tensor)?;
         let host = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
         let mut bytes = vec![0; host.numel() * size];
         host.f_copy_data_u8(&mut bytes, host.numel())?;

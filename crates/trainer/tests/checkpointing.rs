@@ -1,11 +1,12 @@
 //! Checkpointing changes memory and time, never a bit: losses, gradients and running statistics
-//! after several steps are those of a training that keeps everything, in fp32 and in bf16.
+//! after several steps are those of a training that keeps everything, in fp32 and in mixed precision.
 
 // clippy.toml allows it in #[test] functions; here it is also in what they share.
 #![allow(clippy::unwrap_used)]
 
 use tch::{Device, Kind, Tensor, no_grad};
-use torch_ext::{Precision, autocast};
+use torch_ext::Precision::{self, Bf16, Fp16};
+use torch_ext::autocast;
 use ybox_spec::config::{AttentionPath, Checkpointing};
 use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
 use ytrain::model::{Mode, ModelSpec, Yolo12};
@@ -44,14 +45,14 @@ struct Trained {
     name: &'static str,
     steps: i64,
     side: i64,
-    /// Forward is cast to it.
-    bf16: bool,
+    /// What forward is cast to.
+    precision: Option<Precision>,
 }
 
 /// Trains by plain gradient descent; gradients of two batches, one smaller than the other, are added
 /// up before each step.
 fn train(trained: Trained, policy: Checkpointing) -> Bits {
-    let Trained { name, steps, side, bf16 } = trained;
+    let Trained { name, steps, side, precision } = trained;
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
     let spec = ModelSpec::parse(name, CLASSES as i64).unwrap();
@@ -65,9 +66,9 @@ fn train(trained: Trained, policy: Checkpointing) -> Bits {
             let images = 2 - batch;
             let pictures = pictures(images, side, 2 * step + batch);
             let forward = || model.forward(&pictures, Mode::Train);
-            let raw = match bf16 {
-                true => autocast(Device::Cpu, Precision::Bf16, forward).unwrap(),
-                false => forward(),
+            let raw = match precision {
+                Some(precision) => autocast(Device::Cpu, precision, forward).unwrap(),
+                None => forward(),
             };
             let loss = loss.compute(&raw, &objects(images));
             loss.total.backward();
@@ -105,42 +106,47 @@ fn assert_same_bits(trained: Trained, policies: &[Checkpointing]) {
 
 #[test]
 fn yolov12n_trains_to_the_same_bits_under_every_policy() {
-    let trained = Trained { name: "yolov12n", steps: 5, side: 64, bf16: false };
+    let trained = Trained { name: "yolov12n", steps: 5, side: 64, precision: None };
     assert_same_bits(trained, &Checkpointing::ALL[1..]);
 }
 
 #[test]
-fn yolov12n_trains_to_the_same_bits_in_bf16_again_and_under_every_policy() {
-    let trained = Trained { name: "yolov12n", steps: 3, side: 64, bf16: true };
-    assert_same_bits(trained, &Checkpointing::ALL);
+fn yolov12n_trains_to_the_same_bits_in_mixed_precision_again_and_under_every_policy() {
+    for precision in [Bf16, Fp16] {
+        let trained = Trained { name: "yolov12n", steps: 3, side: 64, precision: Some(precision) };
+        assert_same_bits(trained, &Checkpointing::ALL);
+    }
 }
 
 /// Summed over the components: single ones follow which cells are assigned, which a rounding can
 /// change.
 #[test]
-fn losses_in_bf16_are_close_to_those_in_fp32() {
-    let losses = |bf16| {
-        let trained = Trained { name: "yolov12n", steps: 3, side: 128, bf16 };
+fn losses_in_mixed_precision_are_close_to_those_in_fp32() {
+    let losses = |precision| {
+        let trained = Trained { name: "yolov12n", steps: 3, side: 128, precision };
         let found = train(trained, Checkpointing::None).into_iter();
         let losses = found.filter(|(name, _)| name.starts_with("loss"));
         losses.map(|(_, values)| values.iter().sum::<f32>()).collect::<Vec<_>>()
     };
-    let (short, full) = (losses(true), losses(false));
-    assert_eq!(short.len(), 3 * 2);
-    assert_ne!(short, full);
-    for (a, b) in short.iter().zip(&full) {
-        assert!((a - b).abs() < 0.02 * b, "{short:?} {full:?}");
+    let full = losses(None);
+    for precision in [Bf16, Fp16] {
+        let short = losses(Some(precision));
+        assert_eq!(short.len(), 3 * 2);
+        assert_ne!(short, full);
+        for (a, b) in short.iter().zip(&full) {
+            assert!((a - b).abs() < 0.02 * b, "{precision:?}: {short:?} {full:?}");
+        }
     }
 }
 
 #[test]
 fn yolo12n_trains_to_the_same_bits_under_every_policy() {
-    let trained = Trained { name: "yolo12n", steps: 5, side: 64, bf16: false };
+    let trained = Trained { name: "yolo12n", steps: 5, side: 64, precision: None };
     assert_same_bits(trained, &Checkpointing::ALL[1..]);
 }
 
 #[test]
 fn yolov12l_trains_to_the_same_bits_with_all_of_it_checkpointed() {
-    let trained = Trained { name: "yolov12l", steps: 1, side: 64, bf16: false };
+    let trained = Trained { name: "yolov12l", steps: 1, side: 64, precision: None };
     assert_same_bits(trained, &[Checkpointing::LayerHead]);
 }

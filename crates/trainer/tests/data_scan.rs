@@ -70,7 +70,7 @@ fn bad_files_are_left_out_and_reported_and_the_others_stay() {
 fn sample_jpeg() -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("whole.jpg");
-    ytrain::draw::save(&grey(64, 64), &path).unwrap();
+    ybox_picture::save(&grey(64, 64), &path).unwrap();
     fs::read(path).unwrap()
 }
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde_json::Value;
 use ybox_spec::Digest;
 use ybox_spec::chain::read_chain;
-use ybox_spec::config::Config;
+use ybox_spec::config::{Config, KeyChange};
 use ybox_spec::events::read_log;
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Artifact, Record};
@@ -117,25 +118,11 @@ fn config(text: &str, record: &Record) -> Result<(), Mismatch> {
 }
 
 fn differing_keys(found: &Config, expected: &Config) -> String {
-    let fields = |config| serde_json::to_value(config).expect("a config is plain data");
-    let (found, expected) = (fields(found), fields(expected));
-    let keys: BTreeSet<_> = [&found, &expected]
-        .into_iter()
-        .filter_map(|v| v.as_object())
-        .flat_map(|o| o.keys())
-        .collect();
-    let differences: Vec<_> = keys
-        .into_iter()
-        .filter(|key| found.get(*key) != expected.get(*key))
-        .map(|key| {
-            format!("{key}: expected {}, found {}", shown(&expected, key), shown(&found, key))
-        })
-        .collect();
-    differences.join("; ")
-}
-
-fn shown(fields: &serde_json::Value, key: &str) -> String {
-    fields.get(key).map_or("nothing".into(), ToString::to_string)
+    let shown = |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
+    let line = |change: KeyChange| {
+        format!("{}: expected {}, found {}", change.key, shown(&change.a), shown(&change.b))
+    };
+    expected.changes(found).into_iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 fn events(text: &str, record: &Record) -> Result<(), Mismatch> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::cadence::CheckpointEvery;
 use super::checkpointing::{AutoCheckpointing, Checkpointing};
 use super::ranges::within;
 use crate::memory::MemorySize;
@@ -35,6 +36,11 @@ pub struct Launch {
     pub exist_ok: bool,
     /// Draw curves and sample pictures (train, val).
     pub plots: bool,
+    /// How often a training keeps a checkpoint, like `200` steps, `5m`, or `0` for never.
+    #[serde(deserialize_with = "text")]
+    pub checkpoint_every: String,
+    /// The run folder of a training to go on with.
+    pub resume: Option<String>,
 }
 
 impl Default for Launch {
@@ -52,6 +58,8 @@ impl Default for Launch {
             name: None,
             exist_ok: false,
             plots: true,
+            checkpoint_every: "5m".into(),
+            resume: None,
         }
     }
 }
@@ -76,6 +84,8 @@ impl Schema for Launch {
             let size = memory.parse::<MemorySize>();
             size.map_err(|reason| ConfigError::Value { key: "memory".into(), reason })?;
         }
+        let every = self.checkpoint_every.parse::<CheckpointEvery>();
+        every.map_err(|reason| ConfigError::Value { key: "checkpoint_every".into(), reason })?;
         within("workers", f64::from(self.workers), 1.0, 512.0)
     }
 }

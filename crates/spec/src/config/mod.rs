@@ -2,6 +2,8 @@
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
+mod cadence;
+mod changes;
 mod checkpointing;
 mod compute;
 mod inference;
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, canonical};
 
+pub use cadence::CheckpointEvery;
+pub use changes::KeyChange;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};

@@ -9,6 +9,7 @@ use ybox_spec::dataset::DataSet;
 use ytrain::data::{Batch, Loader};
 use ytrain::loss::{Assigner, DetectionLoss, Gains, Targets};
 use ytrain::model::{Mode, ModelSpec, Yolo12};
+use ytrain::numerics;
 use ytrain::optim::schedule::Extent;
 use ytrain::optim::{Algorithm, Optimizer, Schedule};
 use ytrain::train::parameters;
@@ -29,6 +30,9 @@ pub struct Args {
     batch: u32,
     #[arg(long, default_value = "none")]
     checkpointing: Checkpointing,
+    /// What forward computes in: off, bf16 or fp16
+    #[arg(long, default_value = "off")]
+    amp: String,
     /// Steps that are timed, after one that is not
     #[arg(long, default_value_t = 2)]
     steps: usize,
@@ -54,9 +58,14 @@ pub fn run(args: &Args) -> Outcome {
     let mut optimizer = Optimizer::new(Algorithm::AdamW, parameters(&model));
     let extent = Extent { images: 1000, batches: 100, classes: classes as u32 };
     let rates = Schedule::new(&config, extent).at(0, 0);
+    let precision = numerics::precision(serde_yaml::from_str(&args.amp)?)?;
+    let forward = |images: &Tensor| {
+        numerics::in_precision(precision, || model.forward(images, Mode::Train))
+            .expect("a CPU has autocast")
+    };
     let mut first_peak = None;
     let step_ms = process::median_ms(1, args.steps, || {
-        let raw = model.forward(&images(&batch), Mode::Train);
+        let raw = forward(&images(&batch));
         loss.compute(&raw, &targets(&batch)).total.backward();
         let norm = optimizer.gradient_norm().double_value(&[]) as f32;
         optimizer.clip_gradients(norm, config.max_grad_norm);

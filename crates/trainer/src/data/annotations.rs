@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ybox_labels::{AnnotationError, Code, PixelLabels, Problem, Unscaled, coco, voc, yolo};
+use ybox_labels::{AnnotationError, Code, ExactLabels, PixelLabels, Problem, Unscaled, coco, voc, yolo};
 use ybox_spec::dataset::{is_image, label_path, voc_label_path};
 use ybox_spec::manifest::{Entry, Manifest};
 
@@ -44,14 +44,14 @@ impl Annotation {
     }
 }
 
-fn unlisted(path: &str) -> ybox_labels::Labels {
+fn unlisted(path: &str) -> ExactLabels {
     let problem = Problem {
         code: Code::PictureUnlisted,
         file: path.to_owned(),
         line: None,
         message: "the annotation file does not list the picture; it is left out".into(),
     };
-    ybox_labels::Labels { problems: vec![problem], ..Default::default() }
+    ExactLabels { problems: vec![problem], ..ExactLabels::default() }
 }
 
 /// The pictures of a split with their labels, and what is wrong with labels of no picture.

@@ -1,9 +1,9 @@
 //! Fitting a picture into the frame that a network takes, and mapping boxes there and back. The
 //! one function behind validation and prediction, so that both see the same pixels.
 
+use ybox_picture::{PADDING, resize_to_fit};
+
 use super::Picture;
-use super::picture::PADDING;
-use super::resize::resize_to_fit;
 use crate::anchors::STRIDES;
 
 /// Sides of a frame are multiples of the network's largest stride.
@@ -77,8 +77,8 @@ pub fn place(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ybox_picture::fit;
 
-    use super::super::resize::fit;
     use super::*;
 
     #[test]

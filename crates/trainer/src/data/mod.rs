@@ -8,14 +8,11 @@
 mod annotations;
 pub mod augment;
 pub mod cache;
-pub mod decode;
 pub mod evaluation;
 pub mod letterbox;
 pub mod loader;
 pub mod ordered;
-pub mod picture;
 pub mod random;
-pub mod resize;
 pub mod scan;
 
 use std::io;
@@ -25,9 +22,9 @@ pub use augment::Augmentation;
 pub use evaluation::{Prepared, prediction, validation};
 pub use letterbox::{Frame, Placement, letterbox};
 pub use loader::{Batch, Batches, Loader, Target};
-pub use picture::Picture;
 pub use scan::{Sample, ScanOptions, Split, scan, sources};
 pub use ybox_labels::{Code, Object, Polygon, Problem};
+pub use ybox_picture::Picture;
 
 /// Why a run cannot go on. What a run survives is a [`Problem`].
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +34,7 @@ pub enum DataError {
     #[error("{} has changed since it was hashed", path.display())]
     Changed { path: PathBuf },
     #[error("cannot decode {}: {source}", path.display())]
-    Decode { path: PathBuf, source: decode::DecodeError },
+    Decode { path: PathBuf, source: ybox_picture::DecodeError },
     #[error(transparent)]
     Annotations(#[from] ybox_labels::AnnotationError),
     #[error("the `{split}` split has more than one COCO annotation file")]

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ybox_labels::Labels;
+use ybox_picture::{DecodeError, decode, resize_to_fit};
 use ybox_spec::Digest;
 use ybox_spec::dataset::is_image;
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::annotations::{self, Annotation};
 use super::cache::PictureCache;
-use super::decode::{DecodeError, decode};
 use super::ordered::Ordered;
-use super::resize::resize_to_fit;
 use super::{Code, DataError, Object, Picture, Polygon, Problem};
 
 #[derive(Debug, Clone)]
@@ -224,7 +224,7 @@ fn scan_one(
             return Ok(Scanned { usable: None, problems, ignored: 0 });
         }
     };
-    let labels = unscaled.scale(picture.width(), picture.height());
+    let labels = Labels::from(unscaled.scale(picture.width(), picture.height()));
     let usable = labels.usable.then(|| {
         let sample = Sample {
             path: image.path.clone(),

@@ -8,6 +8,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::boxes::{ciou, cxcywh_to_xyxy};
+use crate::roots;
 
 /// An anchor point must lie further inside a box than this, in pixels.
 const INSIDE: f64 = 1e-9;
@@ -94,7 +95,7 @@ impl Assigner {
         let overlap = ciou(&truths.index_select(0, &rows), &boxes.index_select(0, &columns));
         let overlap = overlap.clamp_min(0);
         let score = scores.index(&[Some(&columns), Some(&labels.index_select(0, &rows))]);
-        let metric = score.pow_tensor_scalar(self.alpha) * overlap.pow_tensor_scalar(self.beta);
+        let metric = roots::pow(&score, self.alpha) * roots::pow(&overlap, self.beta);
         let dense = |values: &Tensor| {
             let shape = [truths.size()[0], points.size()[0]];
             let zeros = Tensor::zeros(shape, (Kind::Float, points.device()));

@@ -34,7 +34,7 @@ pub fn ciou(a: &Tensor, b: &Tensor) -> Tensor {
     let distance =
         ((&b.x1 + &b.x2 - &a.x1 - &a.x2).square() + (&b.y1 + &b.y2 - &a.y1 - &a.y2).square()) / 4;
 
-    let v = ((b_width / b_height).atan() - (a_width / a_height).atan()).square() * (4. / PI / PI);
+    let v = (b_width.atan2(&b_height) - a_width.atan2(&a_height)).square() * (4. / PI / PI);
     let alpha = no_grad(|| &v / (&v - &iou + (1. + EPS)));
     iou - (distance / diagonal + v * alpha)
 }

@@ -6,6 +6,7 @@
 use tch::{Kind, Tensor};
 
 use super::{Parameter, Rates, gradient, named, zeros_beside};
+use crate::roots;
 
 pub(super) const BETA2: f64 = 0.999;
 
@@ -76,7 +77,7 @@ fn update(
     let gradient = gradient.to_kind(Kind::Float);
     let _ = mean.lerp_(&gradient, 1. - factors.beta1);
     let _ = square.g_mul_scalar_(BETA2).g_add_(&(gradient.square() * (1. - BETA2)));
-    let spread = (square.sqrt() / factors.correction2).g_add_scalar_(EPS);
+    let spread = (roots::sqrt(square) / factors.correction2).g_add_scalar_(EPS);
     let p = &mut parameter.tensor;
     let _ = p.g_mul_scalar_(1. - lr * decay);
     let _ = p.addcdiv_(&(&*mean * (-lr / factors.correction1)), &spread);

@@ -24,8 +24,13 @@ pub fn joint_norm(gradients: &[Tensor]) -> Tensor {
 pub fn clip(gradients: &mut [Tensor], norm: f32, max_norm: f64) {
     let share = max_norm / (f64::from(norm) + EPS);
     if norm.is_finite() && share < 1. {
-        no_grad(|| gradients.iter_mut().for_each(|gradient| drop(gradient.g_mul_scalar_(share))));
+        scale(gradients, share);
     }
+}
+
+/// Multiplies `gradients` in place.
+pub fn scale(gradients: &mut [Tensor], factor: f64) {
+    no_grad(|| gradients.iter_mut().for_each(|gradient| drop(gradient.g_mul_scalar_(factor))));
 }
 
 #[cfg(test)]

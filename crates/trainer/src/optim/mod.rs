@@ -1,9 +1,11 @@
-//! Optimizers and what steers them: schedules, clipping, the moving average of the weights. All of
-//! it works on named tensors; which tensors a model has, and when a step is due, is left to others.
+//! Optimizers and what steers them: schedules, clipping, loss scaling, the moving average of the
+//! weights. All of it works on named tensors; which tensors a model has, and when a step is due, is
+//! left to others.
 
 mod adamw;
 pub mod clip;
 pub mod ema;
+pub mod grad_scaler;
 pub mod schedule;
 mod sgd;
 mod state;
@@ -14,9 +16,10 @@ use tch::{Kind, Tensor, no_grad};
 
 use adamw::AdamW;
 pub use ema::Ema;
+pub use grad_scaler::GradScaler;
 pub use schedule::{Algorithm, Effective, Rates, Schedule};
 use sgd::Sgd;
-pub use state::StateError;
+pub use state::{StateError, restore};
 
 /// What decides a parameter's learning rate and whether it decays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,11 @@ impl Optimizer {
         clip::joint_norm(&self.gradients())
     }
 
+    /// Multiplies all gradients.
+    pub fn scale_gradients(&mut self, factor: f64) {
+        clip::scale(&mut self.gradients(), factor);
+    }
+
     /// Scales all gradients, whose joint norm is `norm`, down to one of `max_norm`.
     pub fn clip_gradients(&mut self, norm: f32, max_norm: f64) {
         clip::clip(&mut self.gradients(), norm, max_norm);
@@ -90,6 +98,25 @@ impl Optimizer {
 
     fn gradients(&self) -> Vec<Tensor> {
         self.parameters.iter().filter_map(gradient).collect()
+    }
+
+    /// Gradients by the names of their parameters, where there are some; they share storage.
+    pub fn named_gradients(&self) -> Vec<(String, Tensor)> {
+        let named = |p: &Parameter| Some((p.name.clone(), gradient(p)?));
+        self.parameters.iter().filter_map(named).collect()
+    }
+
+    /// Gives the parameters called `names` gradients of zero, as a step leaves them: one without a
+    /// gradient is passed over by the next step, one with a gradient of zero still decays.
+    pub fn zero_gradients_of(&mut self, names: &[String]) {
+        let named = self.parameters.iter().filter(|p| names.contains(&p.name));
+        named.for_each(|p| (&p.tensor * 0.).sum(Kind::Float).backward());
+        self.zero_grad();
+    }
+
+    /// Puts `saved` in the place of the gradients.
+    pub fn load_gradients(&mut self, saved: &[(String, Tensor)]) -> Result<(), StateError> {
+        restore(self.named_gradients(), saved)
     }
 
     /// Everything that the next step depends on beside parameters and gradients. The tensors

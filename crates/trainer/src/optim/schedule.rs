@@ -3,6 +3,7 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use ybox_spec::config::{OptimizerChoice, TrainConfig};
 
@@ -30,7 +31,7 @@ impl Algorithm {
 }
 
 /// What is in force at one iteration.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Learning rates by [`super::Group`].
     pub lr: [f64; 3],

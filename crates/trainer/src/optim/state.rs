@@ -18,7 +18,7 @@ pub enum StateError {
 }
 
 /// Copies `saved` into `here`, name by name, after checking all of them.
-pub(super) fn restore(
+pub fn restore(
     mut here: Vec<(String, Tensor)>,
     saved: &[(String, Tensor)],
 ) -> Result<(), StateError> {

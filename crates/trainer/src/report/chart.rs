@@ -2,7 +2,7 @@
 
 use ybox_spec::scale::Scale;
 
-use super::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK, Stroke};
+use ybox_picture::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK, Stroke};
 
 /// Colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), without the
 /// two that are too bright for lines on white.

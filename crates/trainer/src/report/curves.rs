@@ -4,7 +4,7 @@
 use ybox_spec::pictures;
 use ybox_spec::scale::Scale;
 
-use super::canvas::{Canvas, INK, Stroke};
+use ybox_picture::canvas::{Canvas, INK, Stroke};
 use super::chart::{Chart, Legend, Line, stroke};
 use crate::data::Picture;
 use crate::eval::ClassCurves;

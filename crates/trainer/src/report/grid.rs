@@ -1,6 +1,6 @@
 //! Diagrams of counts in cells: confusion matrices, and heat maps of places and sizes.
 
-use super::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK};
+use ybox_picture::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK};
 use super::curves::shortened;
 use crate::data::Picture;
 use crate::eval::Confusion;

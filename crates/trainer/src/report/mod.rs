@@ -1,7 +1,6 @@
 //! What people look at after a run: tables, diagrams, sheets of sample pictures, TensorBoard's
 //! events. None of it is read again by the trainer; the results among it are `results.csv` alone.
 
-mod canvas;
 mod chart;
 mod curves;
 mod grid;
@@ -16,7 +15,6 @@ use std::path::{Path, PathBuf};
 use ybox_spec::pictures;
 
 use crate::data::{Batch, Picture, Split};
-use crate::draw;
 use crate::error::TrainerError;
 use crate::eval::Evaluator;
 
@@ -25,13 +23,11 @@ pub struct Pictures {
     out: PathBuf,
     /// Of the classes, by number.
     names: Vec<String>,
-    /// Training batches drawn so far.
-    batches: usize,
 }
 
 impl Pictures {
     pub fn new(out: &Path, names: &[String]) -> Self {
-        Self { out: out.to_owned(), names: names.to_vec(), batches: 0 }
+        Self { out: out.to_owned(), names: names.to_vec() }
     }
 
     /// Statistics of the training labels.
@@ -39,10 +35,9 @@ impl Pictures {
         self.save(pictures::LABELS, &label_statistics::draw(train, &self.names))
     }
 
-    /// The first batches that this is called with; later ones are passed over.
-    pub fn batch(&mut self, batch: &Batch) -> Result<(), TrainerError> {
-        let Some(name) = pictures::TRAIN_BATCHES.get(self.batches) else { return Ok(()) };
-        self.batches += 1;
+    /// Batch number `number` of the training, from 0, if it is among the first.
+    pub fn batch(&self, batch: &Batch, number: u64) -> Result<(), TrainerError> {
+        let Some(name) = pictures::TRAIN_BATCHES.get(number as usize) else { return Ok(()) };
         self.save(name, &samples::batch(batch, &self.names))
     }
 
@@ -78,6 +73,6 @@ impl Pictures {
     }
 
     fn save(&self, name: &str, picture: &Picture) -> Result<(), TrainerError> {
-        Ok(draw::save(picture, &self.out.join(name))?)
+        Ok(ybox_picture::save(picture, &self.out.join(name))?)
     }
 }

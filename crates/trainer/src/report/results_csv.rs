@@ -20,6 +20,15 @@ impl ResultsCsv {
         Self { path: path.to_owned(), text: String::new() }
     }
 
+    /// Goes on with a table of which `text` was written.
+    pub fn resume(path: &Path, text: String) -> io::Result<Self> {
+        match text.is_empty() {
+            true => files::remove_if_there(path)?,
+            false => files::write_atomic(path, text.as_bytes())?,
+        }
+        Ok(Self { path: path.to_owned(), text })
+    }
+
     /// What the file holds.
     pub fn text(&self) -> &str {
         &self.text

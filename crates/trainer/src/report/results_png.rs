@@ -3,7 +3,7 @@
 use ybox_spec::results::{Panel, Table};
 use ybox_spec::scale::Scale;
 
-use super::canvas::{Canvas, Stroke};
+use ybox_picture::canvas::{Canvas, Stroke};
 use super::chart::{Chart, Legend, Line, stroke};
 use crate::data::Picture;
 

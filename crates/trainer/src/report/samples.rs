@@ -1,19 +1,10 @@
 //! Sheets of sample pictures with their boxes: batches as the network was trained on them, and
 //! validation pictures with what is there and with what was found.
 
-use super::canvas::Canvas;
-use crate::data::resize::resize_to_fit;
+use ybox_picture::{LabelledBox, PER_SHEET, TILE_SIDE, draw_boxes, resize_to_fit, sheet};
+
 use crate::data::{Batch, DataError, Picture, Split};
-use crate::draw::{LabelledBox, draw_boxes};
 use crate::eval::Evaluator;
-
-/// Pictures on a sheet: 4 by 4.
-pub const PER_SHEET: usize = 16;
-const COLUMNS: usize = 4;
-
-/// Largest side of a picture on a sheet.
-const SIDE: u32 = 480;
-const GAP: u32 = 4;
 
 /// Fainter boxes would cover the picture.
 const CONFIDENCE: f32 = 0.25;
@@ -30,7 +21,7 @@ pub fn batch(batch: &Batch, names: &[String]) -> Picture {
     let side = batch.size;
     let len = 3 * side as usize * side as usize;
     let tiles = batch.pixels.chunks_exact(len).take(PER_SHEET).enumerate().map(|(i, planes)| {
-        let picture = resize_to_fit(Picture::from_planes(side, side, planes), side.min(SIDE));
+        let picture = resize_to_fit(Picture::from_planes(side, side, planes), side.min(TILE_SIDE));
         let scale = picture.width() as f32;
         let of_picture = batch.targets.iter().filter(|target| target.image == i);
         let boxes = of_picture.map(|t| {
@@ -40,7 +31,7 @@ pub fn batch(batch: &Batch, names: &[String]) -> Picture {
         });
         with_boxes(picture, boxes.collect())
     });
-    sheet(tiles.collect())
+    sheet(&tiles.collect::<Vec<_>>())
 }
 
 /// Sheet `number` of the pictures of `split`; `None` beyond the last.
@@ -55,13 +46,13 @@ pub fn validation(
     let tiles: Vec<_> = (number * PER_SHEET..end)
         .map(|index| {
             let whole = split.picture(index)?;
-            let picture = resize_to_fit((*whole).clone(), split.imgsz().min(SIDE));
+            let picture = resize_to_fit((*whole).clone(), split.imgsz().min(TILE_SIDE));
             // Boxes are in pixels of the original.
             let scale = picture.width() as f32 / split.samples[index].width as f32;
             Ok(with_boxes(picture, boxes(evaluator, index, names, which, scale)))
         })
         .collect::<Result<_, DataError>>()?;
-    Ok((!tiles.is_empty()).then(|| sheet(tiles)))
+    Ok((!tiles.is_empty()).then(|| sheet(&tiles)))
 }
 
 fn boxes(
@@ -98,25 +89,12 @@ fn with_boxes(mut picture: Picture, boxes: Vec<LabelledBox>) -> Picture {
     picture
 }
 
-/// In rows of four, each tile in the middle of a square that the largest fits in.
-fn sheet(tiles: Vec<Picture>) -> Picture {
-    let side = tiles.iter().map(|t| t.width().max(t.height())).max().unwrap_or(1);
-    let (columns, rows) = (COLUMNS.min(tiles.len()).max(1), tiles.len().div_ceil(COLUMNS).max(1));
-    let extent = |count: usize| count as u32 * (side + GAP) + GAP;
-    let mut canvas = Canvas::new(extent(columns), extent(rows));
-    for (i, tile) in tiles.iter().enumerate() {
-        let corner = |place: usize, size: u32| extent(place) + (side - size) / 2;
-        let at = [corner(i % COLUMNS, tile.width()), corner(i / COLUMNS, tile.height())];
-        canvas.paste(tile, at);
-    }
-    canvas.into_picture()
-}
-
 #[cfg(test)]
 mod tests {
+    use ybox_picture::colour;
+
     use super::*;
     use crate::data::Target;
-    use crate::draw::colour;
 
     #[test]
     fn a_batch_is_a_sheet_of_its_pictures_with_their_boxes() {

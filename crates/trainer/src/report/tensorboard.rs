@@ -4,7 +4,7 @@
 //! Sources: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto and
 //! tensorflow/core/lib/io/record_writer.h.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +20,26 @@ impl TensorBoard {
         bytes_field(&mut event, 3, b"brain.Event:2");
         file.write_all(&record(&event))?;
         Ok(Self { file })
+    }
+
+    /// Goes on with the first `length` bytes of the file at `path`.
+    pub fn resume(path: &Path, length: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        if file.metadata()?.len() < length {
+            return Err(io::Error::other(format!("it is shorter than {length} bytes")));
+        }
+        file.set_len(length)?;
+        Ok(Self { file })
+    }
+
+    /// Bytes so far.
+    pub fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Another handle of the file, to bring it to the disk with.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// Adds the named values of `step`.

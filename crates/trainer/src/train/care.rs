@@ -32,7 +32,7 @@ impl Session {
             return Ok(());
         }
         self.heal(at, emit)?;
-        let state = Snapshot::of(&self.model, &self.ema, &self.optimizer);
+        let state = Snapshot::of(&self.model, &self.ema, &self.optimizer, self.scaler.as_ref());
         self.snapshot = state.after(at.step, self.guard.kept());
         Ok(())
     }
@@ -47,9 +47,25 @@ impl Session {
     ) -> Result<(), TrainerError> {
         let Measured { loss, norm, pictures } = step;
         let numbers = format!("loss {loss:.4} of {pictures} pictures, gradient norm {norm:.4}");
+        self.leave_out();
+        self.act(cause, action, &numbers, at, emit)
+    }
+
+    /// Drops the gradients of a step and what its batches did to the running statistics.
+    pub(super) fn leave_out(&mut self) {
         self.optimizer.zero_grad();
         self.statistics.restore();
-        self.act(cause, action, &numbers, at, emit)
+    }
+
+    /// Says that a validation had `pictures` whose losses are not finite.
+    pub fn doubt(
+        &mut self,
+        pictures: u64,
+        at: Place,
+        emit: &mut Emitter,
+    ) -> Result<(), TrainerError> {
+        let detail = format!("of {pictures} pictures");
+        self.act(Cause::ValidationNotFinite, Action::SetAside, &detail, at, emit)
     }
 
     /// Makes weights, statistics and average finite where they are not.
@@ -82,7 +98,7 @@ impl Session {
         let message = format!("epoch {epoch}, after step {step}: {why} ({detail}); {done}");
         emit.say(Event::Intervention(Intervention { epoch, step, cause, action, message }));
         match action {
-            Action::Skip | Action::MendAverage => {}
+            Action::Skip | Action::MendAverage | Action::SetAside => {}
             Action::RollBack => self.roll_back()?,
             Action::SafeAttention => {
                 self.roll_back()?;
@@ -103,6 +119,7 @@ impl Session {
             Action::SafeAttention if self.attention == AttentionPath::Safe => back,
             Action::SafeAttention => format!("{back} and safe attention"),
             Action::MendAverage => "taken from the weights".into(),
+            Action::SetAside => "the epoch counts as worse than all others".into(),
             Action::Stop => "everything was tried: training stops".into(),
         }
     }
@@ -113,6 +130,7 @@ impl Session {
         no_grad(|| self.model.load_state_dict(&self.snapshot.model))?;
         self.ema.load_state(&self.snapshot.average)?;
         self.optimizer.load_state(&self.snapshot.optimizer)?;
+        self.load_scale(self.snapshot.scaler);
         self.guard.go_back(&self.snapshot.usual);
         self.statistics.keep();
         Ok(())

@@ -1,10 +1,11 @@
 //! One epoch of steps.
 
-use ybox_spec::chain::Step;
+use serde::{Deserialize, Serialize};
+use ybox_spec::chain::{Step, carries_parameters};
 use ybox_spec::events::{Losses, Progress};
 
 use super::care::Place;
-use super::guard::Decision;
+use super::guard::{Decision, Measured};
 use super::outputs::Outputs;
 use super::pending::Items;
 use super::session::Session;
@@ -12,9 +13,9 @@ use crate::data::Batch;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::optim::Rates;
+use crate::optim::{GradScaler, Rates};
 use crate::progress::Phase;
-use crate::{numerics, tensors};
+use crate::{numerics, tensors, weights};
 
 /// What an epoch came to.
 pub struct Trained {
@@ -28,9 +29,9 @@ pub struct Trained {
 }
 
 /// Sums over the batches of an epoch.
-#[derive(Default)]
-struct Sums {
-    batches: u64,
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Sums {
+    pub batches: u64,
     images: u64,
     /// Objects and size of pictures of the last one.
     instances: u64,
@@ -38,42 +39,55 @@ struct Sums {
     /// Batches whose losses are summed: those that were read and are finite.
     measured: u64,
     losses: [f64; 3],
+    /// In force at the last one.
+    rates: Option<Rates>,
 }
 
+/// Called between two batches.
+pub type Between<'a> = dyn FnMut(&Session, &Outputs, &mut Emitter) -> Result<(), TrainerError> + 'a;
+
 impl Session {
-    /// Trains epoch `epoch`, from 0; `None` when the user asked to stop.
+    /// Trains the rest of the epoch that it stands in; `None` when it has to stop before its end.
     pub fn train_epoch(
         &mut self,
-        epoch: u32,
         job: &mut Job,
         outputs: &mut Outputs,
+        between: &mut Between,
     ) -> Result<Option<Trained>, TrainerError> {
-        let batches = self.loader.batches() as u64;
+        let (epoch, batches) = (self.epoch, self.loader.batches() as u64);
         let phase = Phase::start("train", (epoch + 1, self.epochs), batches);
-        let mut sums = Sums::default();
-        let mut rates = self.rates(epoch, 0);
-        for batch in self.loader.epoch(epoch)? {
-            if job.stop.requested() {
+        let before = self.sums.images;
+        for batch in self.loader.epoch_from(epoch, self.sums.batches as usize)? {
+            if job.has_to_stop(epoch, outputs.steps()) {
                 return Ok(None);
             }
             let batch = batch?;
-            outputs.draw_batch(&batch)?;
-            rates = self.rates(epoch, sums.batches);
+            outputs.draw_batch(&batch, u64::from(epoch) * batches + self.sums.batches)?;
+            let rates = self.rates(epoch, self.sums.batches);
             self.accumulate(&batch)?;
-            sums.add(&batch);
+            self.sums.add(&batch, rates);
             if self.pending.batches >= rates.accumulate {
                 let at = Place { epoch, step: outputs.steps() };
-                sums.measure(self.step(&rates, at, &mut job.emit, outputs)?);
+                let measured = self.step(&rates, at, &mut job.emit, outputs)?;
+                self.sums.measure(measured);
             }
-            job.emit.progress(&phase, sums.batches, || sums.progress(&phase));
+            between(self, outputs, &mut job.emit)?;
+            let sums = &self.sums;
+            job.emit.progress(&phase, sums.batches, || sums.progress(&phase, before));
         }
-        sums.measure(self.pending.read());
-        Ok(Some(Trained {
+        Ok(Some(self.end_epoch(&phase, before)))
+    }
+
+    fn end_epoch(&mut self, phase: &Phase, before: u64) -> Trained {
+        self.sums.measure(self.pending.read());
+        self.epoch += 1;
+        let sums = std::mem::take(&mut self.sums);
+        Trained {
             losses: sums.means(),
             instances: sums.instances,
-            images_per_second: phase.rate(sums.images),
-            rates,
-        }))
+            images_per_second: phase.rate(sums.images - before),
+            rates: sums.rates.expect("an epoch has a batch"),
+        }
     }
 
     fn rates(&self, epoch: u32, batch: u64) -> Rates {
@@ -95,7 +109,7 @@ impl Session {
         let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
         #[cfg(test)]
         let loss = self.faults.loss(loss);
-        loss.total.backward();
+        self.backward(&loss.total);
         self.pending.add(&loss, batch.indices.len());
         Ok(())
     }
@@ -111,15 +125,20 @@ impl Session {
     ) -> Result<Vec<Items>, TrainerError> {
         #[cfg(test)]
         self.faults.gradients(&self.optimizer);
+        self.unscale();
         let (measured, items) = self.pending.finish(self.optimizer.gradient_norm());
+        if self.overflows(measured, at, emit) {
+            return Ok(items);
+        }
         match self.guard.judge(measured) {
             Decision::Refuse(cause, action) => self.refuse((cause, action), measured, at, emit)?,
             Decision::Take => {
                 self.optimizer.clip_gradients(measured.norm, self.max_grad_norm);
                 self.optimizer.step(rates);
                 self.optimizer.zero_grad();
+                self.scaler.iter_mut().for_each(GradScaler::grow);
                 self.ema.update();
-                outputs.append_step(Step::new(measured.loss, measured.norm))?;
+                outputs.append_step(self.chained(measured, outputs.steps() + 1)?)?;
                 #[cfg(test)]
                 self.faults.state(&self.optimizer, &self.ema);
                 self.keep_healthy(Place { step: outputs.steps(), ..at }, emit)?;
@@ -129,8 +148,20 @@ impl Session {
     }
 }
 
+impl Session {
+    /// What the chain keeps of step number `step`.
+    fn chained(&self, measured: Measured, step: u64) -> Result<Step, TrainerError> {
+        let chained = Step::new(measured.loss, measured.norm);
+        Ok(match carries_parameters(step) {
+            true => chained.with_parameters(weights::digest(&self.model.state_dict())?),
+            false => chained,
+        })
+    }
+}
+
 impl Sums {
-    fn add(&mut self, batch: &Batch) {
+    fn add(&mut self, batch: &Batch, rates: Rates) {
+        self.rates = Some(rates);
         self.batches += 1;
         self.images += batch.indices.len() as u64;
         self.instances = batch.targets.len() as u64;
@@ -145,11 +176,12 @@ impl Sums {
         }
     }
 
-    fn progress(&self, phase: &Phase) -> Progress {
+    /// `before`: images that were trained on before the phase.
+    fn progress(&self, phase: &Phase, before: u64) -> Progress {
         Progress {
             losses: (self.measured > 0).then(|| self.means()),
             instances: self.instances,
-            ..phase.progress(self.batches, self.images, self.imgsz)
+            ..phase.progress(self.batches, self.images - before, self.imgsz)
         }
     }
 

@@ -10,15 +10,18 @@ use tempfile::TempDir;
 use ybox_spec::Digest;
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    AttentionPath, AutoCheckpointing, Checkpointing, Compute, OptimizerChoice, TrainConfig,
+    AttentionPath, AutoCheckpointing, CheckpointEvery, Checkpointing, Compute, OptimizerChoice,
+    TrainConfig,
 };
-use ybox_spec::events::{Event, Metrics, read_log};
-use ybox_spec::intervention::Action::{self, MendAverage, RollBack, SafeAttention, Skip, Stop};
+use ybox_spec::events::{Epoch, Event, Metrics, read_log};
+use ybox_spec::intervention::Action::{
+    self, MendAverage, RollBack, SafeAttention, SetAside, Skip, Stop,
+};
 use ybox_spec::intervention::{Cause, Intervention};
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::faults::Fault::{
-    AverageNan, GradientNan, ImageInfinite, LossNan, ManyObjects, NoObjects, WeightNan,
+    AverageHuge, AverageNan, GradientNan, ImageInfinite, LossNan, ManyObjects, NoObjects, WeightNan,
 };
 use super::faults::{Fault, Faults};
 use super::run_session;
@@ -27,15 +30,15 @@ use super::snapshot::first_not_finite;
 use crate::data::Picture;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, StopAfter};
 use crate::scan::scan_for_training;
-use crate::{draw, stop, weights};
+use crate::{stop, weights};
 
 const PICTURES: u32 = 12;
 const SIDE: u32 = 64;
 
 /// A training of three steps an epoch.
-fn config(epochs: u32) -> TrainConfig {
+pub(super) fn config(epochs: u32) -> TrainConfig {
     TrainConfig {
         names: vec!["disc".into(), "bar".into(), "block".into()],
         epochs,
@@ -49,26 +52,55 @@ fn config(epochs: u32) -> TrainConfig {
     }
 }
 
+/// One that learns fast.
+pub(super) fn still(epochs: u32) -> TrainConfig {
+    TrainConfig {
+        optimizer: OptimizerChoice::AdamW,
+        lr0: 0.004,
+        warmup_epochs: 1.0,
+        mosaic: 0.0,
+        scale: 0.1,
+        fliplr: 0.0,
+        ..config(epochs)
+    }
+}
+
 /// A training and what it left.
-struct Trained {
-    dir: TempDir,
+pub(super) struct Trained {
+    pub dir: TempDir,
     ended: Result<Outcome, TrainerError>,
     interventions: Vec<Intervention>,
-    notes: usize,
+    /// Code and message.
+    pub notes: Vec<(String, String)>,
+    pub epochs: Vec<Epoch>,
     metrics: Option<Metrics>,
 }
 
 impl Trained {
-    fn acts(&self) -> Vec<(Cause, Action)> {
+    pub fn acts(&self) -> Vec<(Cause, Action)> {
         self.interventions.iter().map(|i| (i.cause, i.action)).collect()
     }
 
-    fn actions(&self) -> Vec<Action> {
+    pub fn actions(&self) -> Vec<Action> {
         self.interventions.iter().map(|i| i.action).collect()
     }
 
+    /// Steps that were taken.
+    pub fn steps(&self) -> usize {
+        let chain = fs::read_to_string(self.dir.path().join("out/steps.chain")).unwrap();
+        chain.lines().count()
+    }
+
     #[track_caller]
-    fn is_healthy(&self) {
+    pub fn left_the_same_as(&self, other: &Self) {
+        for name in ["steps.chain", "results.csv", "weights/last.safetensors"] {
+            let read = |t: &Self| fs::read(t.dir.path().join("out").join(name)).unwrap();
+            assert!(read(self) == read(other), "{name} differs");
+        }
+    }
+
+    #[track_caller]
+    pub fn is_healthy(&self) {
         assert_eq!(*self.ended.as_ref().unwrap(), Outcome::Finished);
         for name in ["best", "last"] {
             let path = self.dir.path().join(format!("out/weights/{name}.safetensors"));
@@ -102,7 +134,7 @@ fn drawn(root: &Path, class_offset: u32) -> Manifest {
         for place in 0..side * side {
             picture.set_pixel(left + place % side, top + place / side, rgb);
         }
-        draw::save(&picture, &root.join(format!("images/{i}.png"))).unwrap();
+        ybox_picture::save(&picture, &root.join(format!("images/{i}.png"))).unwrap();
         let share = |pixels: f64| pixels / f64::from(SIDE);
         let centre = |start: u32| share(f64::from(start) + f64::from(side) / 2.0);
         let (x, y, size) = (centre(left), centre(top), share(side.into()));
@@ -114,7 +146,10 @@ fn drawn(root: &Path, class_offset: u32) -> Manifest {
     Manifest::new(entries).unwrap()
 }
 
-fn train(config: &TrainConfig, faults: impl IntoIterator<Item = (u64, Fault)>) -> Trained {
+pub(super) fn train(
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+) -> Trained {
     train_labelled(config, faults, 0)
 }
 
@@ -123,15 +158,25 @@ fn train_labelled(
     faults: impl IntoIterator<Item = (u64, Fault)>,
     class_offset: u32,
 ) -> Trained {
+    train_piece(tempfile::tempdir().unwrap(), config, faults, class_offset, None)
+}
+
+/// Goes on with what there is in `dir`, and stops after so many steps.
+pub(super) fn train_piece(
+    dir: TempDir,
+    config: &TrainConfig,
+    faults: impl IntoIterator<Item = (u64, Fault)>,
+    class_offset: u32,
+    stop_after: Option<StopAfter>,
+) -> Trained {
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
-    let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     fs::create_dir_all(&out).unwrap();
     let mut job = Job {
         manifest: drawn(dir.path(), class_offset),
         data: dir.path().to_owned(),
-        emit: Emitter::create(&out.join("events.jsonl")).unwrap(),
+        emit: Emitter::resume(&out.join("events.jsonl")).unwrap(),
         out: out.clone(),
         weights: None,
         workers: 1,
@@ -140,6 +185,9 @@ fn train_labelled(
         memory: None,
         config: PathBuf::new(),
         stop: stop::Stop::default(),
+        resume: true,
+        checkpoint_every: CheckpointEvery::Steps(1000),
+        stop_after,
     };
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());
@@ -147,11 +195,19 @@ fn train_labelled(
     session.faults = Faults::new(faults);
     let ended = run_session(config, &mut job, session, [&training, &val]);
     let (lines, _) = read_log(&fs::read_to_string(out.join("events.jsonl")).unwrap()).unwrap();
-    let mut trained = Trained { dir, ended, interventions: Vec::new(), notes: 0, metrics: None };
+    let mut trained = Trained {
+        dir,
+        ended,
+        interventions: Vec::new(),
+        notes: Vec::new(),
+        epochs: Vec::new(),
+        metrics: None,
+    };
     for line in lines {
         match line.event {
             Event::Intervention(intervention) => trained.interventions.push(intervention),
-            Event::Note { .. } => trained.notes += 1,
+            Event::Note { code, message, .. } => trained.notes.push((code, message)),
+            Event::Epoch(epoch) => trained.epochs.push(epoch),
             Event::Metrics(metrics) => trained.metrics = Some(metrics),
             _ => {}
         }
@@ -171,9 +227,27 @@ fn a_step_that_is_not_finite_is_left_out() {
         let Intervention { epoch, step, .. } = trained.interventions[0];
         assert_eq!((epoch, step), (1, 2));
         trained.is_healthy();
-        let steps = fs::read_to_string(trained.dir.path().join("out/steps.chain")).unwrap();
-        assert_eq!(steps.lines().count(), 5, "of six");
+        assert_eq!(trained.steps(), 5, "of six");
     }
+}
+
+/// The healthy state, what was usual, the attention path: all of the guard is in a checkpoint.
+#[test]
+fn rollbacks_after_a_resumption_go_where_they_would_have_gone() {
+    let config = config(6);
+    let faults = [4, 5, 6, 11, 12, 13].map(|batch| (batch, LossNan));
+    let whole = train(&config, faults);
+    assert_eq!(whole.actions(), [Skip, Skip, RollBack, Skip, Skip, SafeAttention]);
+    let mut dir = tempfile::tempdir().unwrap();
+    // Batches before each stop: the steps taken, and those left out before them.
+    for (steps, batches) in [(2, 0), (6, 2), (9, 9), (10, 15)] {
+        let left = faults.iter().filter(|(at, _)| *at >= batches);
+        let left: Vec<_> = left.map(|(at, fault)| (at - batches, *fault)).collect();
+        let stop = Some(StopAfter::Steps(steps));
+        dir = train_piece(dir, &config, left, 0, stop).dir;
+    }
+    let pieces = train_piece(dir, &config, [], 0, None);
+    whole.left_the_same_as(&pieces);
 }
 
 #[test]
@@ -213,7 +287,7 @@ fn batches_with_no_objects_or_thousands_are_batches() {
 #[test]
 fn labels_that_are_all_wrong_are_noted_and_train_as_background() {
     let trained = train_labelled(&config(1), [], 7);
-    assert!(trained.notes >= 2 * PICTURES as usize, "{}", trained.notes);
+    assert!(trained.notes.len() >= 2 * PICTURES as usize, "{:?}", trained.notes);
     assert_eq!(trained.acts(), []);
     trained.is_healthy();
 }
@@ -242,32 +316,19 @@ fn training_goes_on_after_the_safe_path_was_taken() {
 }
 
 #[test]
-fn mixed_precision_trains_to_other_bits_and_to_the_same_ones_again() {
-    let weights = |amp| {
-        let trained = train(&TrainConfig { amp, ..config(1) }, []);
-        trained.is_healthy();
-        assert_eq!(trained.acts(), []);
-        fs::read(trained.dir.path().join("out/weights/last.safetensors")).unwrap()
-    };
-    let (full, mixed) = (weights(Amp::Off), weights(Amp::Bf16));
-    assert!(full != mixed);
-    assert!(mixed == weights(Amp::Bf16));
+fn a_validation_that_is_not_finite_is_not_the_best() {
+    let trained = train(&config(2), [(5, AverageHuge)]);
+    trained.is_healthy();
+    assert_eq!(trained.acts(), [(Cause::ValidationNotFinite, SetAside)]);
+    assert!(trained.interventions[0].message.contains("of 12 pictures"));
+    assert_eq!(trained.epochs.iter().map(|epoch| epoch.best).collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
 #[ignore = "trains for two minutes: cargo test -p ytrain --lib fault_tests -- --ignored"]
 fn a_fault_costs_no_accuracy() {
-    let still = TrainConfig {
-        optimizer: OptimizerChoice::AdamW,
-        lr0: 0.004,
-        warmup_epochs: 1.0,
-        mosaic: 0.0,
-        scale: 0.1,
-        fliplr: 0.0,
-        ..config(100)
-    };
     let map50 = |faults: &[(u64, Fault)]| {
-        let trained = train(&still, faults.iter().copied());
+        let trained = train(&still(100), faults.iter().copied());
         trained.is_healthy();
         trained.metrics.unwrap().map50
     };

@@ -12,12 +12,17 @@ use crate::loss::LossOutput;
 use crate::optim::{Ema, Optimizer};
 
 const VICTIM: &str = "model.4.cv1.bn.bias";
+/// Logits of the classes.
+const HEAD: &str = "model.21.cv3.0.2.bias";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     LossNan,
     GradientNan,
+    GradientInfinite,
     AverageNan,
+    /// The moving average becomes so large, while finite, that what it computes is not.
+    AverageHuge,
     ImageInfinite,
     NoObjects,
     ManyObjects,
@@ -68,14 +73,18 @@ impl Faults {
         if self.now(Fault::GradientNan) {
             poison(&victim(optimizer).grad());
         }
+        if self.now(Fault::GradientInfinite) {
+            put(&victim(optimizer).grad(), f64::INFINITY);
+        }
     }
 
     /// After a step.
     pub fn state(&self, optimizer: &Optimizer, ema: &Ema) {
         if self.now(Fault::AverageNan) {
-            let averages = ema.tensors();
-            let (_, average) = averages.iter().find(|(name, _)| name == VICTIM).unwrap();
-            poison(average);
+            poison(&average(ema, VICTIM));
+        }
+        if self.now(Fault::AverageHuge) {
+            put(&average(ema, HEAD), f32::MAX.into());
         }
         if self.now(Fault::WeightNan) {
             poison(&victim(optimizer));
@@ -98,7 +107,16 @@ fn victim(optimizer: &Optimizer) -> Tensor {
     parameters.find(|p| p.name == VICTIM).unwrap().tensor.shallow_clone()
 }
 
-/// One value of many.
+fn average(ema: &Ema, name: &str) -> Tensor {
+    let mut averages = ema.tensors().into_iter();
+    averages.find(|(known, _)| known == name).unwrap().1
+}
+
 fn poison(tensor: &Tensor) {
-    let _ = no_grad(|| tensor.get(0).fill_(f64::NAN));
+    put(tensor, f64::NAN);
+}
+
+/// In the place of one value of many.
+fn put(tensor: &Tensor, value: f64) {
+    let _ = no_grad(|| tensor.get(0).fill_(value));
 }

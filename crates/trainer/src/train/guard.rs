@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use ybox_spec::intervention::{Action, Cause};
 
 /// Steps that loss and norm are compared with. Fewer say little about how far they scatter.
@@ -47,9 +48,11 @@ pub enum Decision {
 }
 
 /// Loss and norm, per picture, of the last steps taken.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<[f64; 2]>", into = "Vec<[f64; 2]>")]
 pub struct Usual(VecDeque<[f32; 2]>);
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     /// Pictures of a full step.
     full: u64,
@@ -176,6 +179,19 @@ impl Measured {
     /// Steps accumulate more or fewer pictures.
     fn by_picture(self) -> [f32; 2] {
         [self.loss, self.norm].map(|sum| sum / self.pictures.max(1) as f32)
+    }
+}
+
+/// Through f64, which text holds exactly.
+impl From<Vec<[f64; 2]>> for Usual {
+    fn from(steps: Vec<[f64; 2]>) -> Self {
+        Self(steps.into_iter().map(|step| step.map(|value| value as f32)).collect())
+    }
+}
+
+impl From<Usual> for Vec<[f64; 2]> {
+    fn from(usual: Usual) -> Self {
+        usual.0.into_iter().map(|step| step.map(f64::from)).collect()
     }
 }
 
@@ -332,6 +348,15 @@ mod tests {
         }
         assert_eq!((shares[0], shares[24], shares[49], shares[50]), (0.01, 0.25, 0.5, 0.5));
         assert!(shares.is_sorted());
+    }
+
+    #[test]
+    fn a_guard_is_the_same_after_it_was_written_down() {
+        let mut guard = settled();
+        fails(&mut guard);
+        guard.judge(step(0.1, 1e-30));
+        let text = serde_json::to_string(&guard).unwrap();
+        assert_eq!(serde_json::from_str::<Guard>(&text).unwrap(), guard);
     }
 
     #[test]

@@ -20,8 +20,9 @@ const MEASURED: [u32; 2] = [2, 4];
 /// Objects in each picture that is measured with.
 const OBJECTS: i64 = 16;
 /// What a training holds beside a step, as a multiple of its weights: the moving average and the
-/// model it is measured with, AdamW's two moments, and a healthy state (weights, average, moments).
-const STATE_OF_WEIGHTS: u64 = 8;
+/// model it is measured with, AdamW's two moments, a healthy state (weights, average, moments), and
+/// as much again while a checkpoint is written.
+const STATE_OF_WEIGHTS: u64 = 12;
 /// Share of the memory there is that a plan uses: trainings have come to up to 8 % more than the
 /// straight line predicts.
 const USABLE: f64 = 0.9;

@@ -1,7 +1,10 @@
 //! The task `train`: the spine of the loop, epoch by epoch. One epoch of steps is `epoch`'s, what
 //! is carried from step to step is `session`'s, what is written after an epoch is `outputs`'s.
 
+mod best;
 mod care;
+mod chain;
+mod checkpoint;
 mod epoch;
 #[cfg(test)]
 mod fault_tests;
@@ -11,24 +14,32 @@ mod guard;
 mod memory_plan;
 mod outputs;
 mod pending;
+#[cfg(test)]
+mod precision_tests;
+mod scaling;
 mod session;
 mod settings;
 mod snapshot;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ybox_spec::config::{Task, TrainConfig};
+use ybox_spec::config::{Config, Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
 use crate::data::Split;
 use crate::detect::Classes;
+use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
+use crate::loss::DetectionLoss;
 use crate::memory::resident_bytes;
 use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
+use best::Best;
 use care::Place;
+use checkpoint::{About, Checkpoint, RunIdentity, Shelf};
 use epoch::Trained;
 pub use memory_plan::measure;
 use outputs::Outputs;
@@ -48,61 +59,45 @@ fn run_session(
     config: &TrainConfig,
     job: &mut Job,
     mut session: Session,
-    [train, val]: [&Arc<Split>; 2],
+    splits @ [train, val]: [&Arc<Split>; 2],
 ) -> Result<Outcome, TrainerError> {
-    let side = i64::from(config.imgsz);
-    if session.model.checkpointing_at(side, side) != session.checkpointing {
-        let reason = "pictures this small need no saving, and recomputing would change bits";
-        job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
-    }
-    let mut outputs = Outputs::create(config, &job.out, job.plots)?;
+    let mut shelf = Shelf::new(&job.out.join("checkpoint"), job.checkpoint_every);
+    let run = identity(config, job);
+    let (mut outputs, mut best) = begin(config, job, &mut session, (&shelf, run))?;
     outputs.draw_labels(train)?;
-    job.emit.say(Event::Start {
-        task: Task::Train,
-        version: env!("CARGO_PKG_VERSION").into(),
-        model: config.model.clone(),
-        parameters: session.model.parameter_count() as u64,
-        images: Images { train: train.len() as u64, val: val.len() as u64, source: 0 },
-    });
     let augmentations = Augmentations::of(config, train);
-    job.emit.say(Event::Settings {
-        values: settings::in_force(
-            config,
-            session.model.spec(),
-            session.schedule.effective(),
-            &augmentations,
-        ),
-    });
-    augmentations.note_what_does_nothing(&mut job.emit);
+    announce(config, job, &session, &augmentations, splits);
 
-    let mut best = Best::new(config.patience);
-    for epoch in 0..config.epochs {
+    for epoch in session.epoch..config.epochs {
         let started = Instant::now();
         job.emit.say(augmentations.event(epoch));
-        let Some(trained) = session.train_epoch(epoch, job, &mut outputs)? else {
+        let mut between = |session: &Session, outputs: &Outputs, emit: &mut Emitter| match shelf
+            .is_due(outputs.steps())
+        {
+            true => keep(&mut shelf, run, (session, outputs, &best), emit),
+            false => Ok(()),
+        };
+        let Some(trained) = session.train_epoch(job, &mut outputs, &mut between)? else {
+            keep(&mut shelf, run, (&session, &outputs, &best), &mut job.emit)?;
+            shelf.finish(&mut job.emit);
             let at = Place { epoch, step: outputs.steps() };
             session.heal(at, &mut job.emit)?;
             outputs.save_last(session.averaged()?, epoch)?;
-            outputs.draw_findings(val)?;
+            draw_findings(config, job, &session, &mut outputs, val)?;
             return Ok(Outcome::Interrupted { epoch });
         };
         let at = Place { epoch, step: outputs.steps() };
         session.heal(at, &mut job.emit)?;
         let averaged = session.averaged()?;
-        let verdict = Validation {
-            split: val,
-            names: &config.names,
-            nms: &config.nms,
-            classes: Classes::default(),
-            loss: &session.loss,
-            workers: job.workers,
-            epoch: (epoch + 1, config.epochs),
-        }
-        .run(averaged, &mut job.emit)?;
-        let is_best = best.improves(epoch, &verdict.metrics);
+        let validation = validation(config, job.workers, &session.loss, val, epoch);
+        let verdict = validation.run(averaged, &mut job.emit)?;
+        let is_best = best.improves(epoch, verdict.fitness());
         let row = row(config, epoch, &trained, &verdict, is_best, started);
         outputs.save_epoch(averaged, &row, trained.rates.lr)?;
         outputs.keep_findings(verdict.evaluator, is_best);
+        if verdict.not_finite > 0 {
+            session.doubt(verdict.not_finite, at, &mut job.emit)?;
+        }
         let metrics = row.metrics.clone();
         job.emit.say(Event::Epoch(row));
         if epoch + 1 == config.epochs || best.exhausted(epoch) {
@@ -113,8 +108,117 @@ fn run_session(
             break;
         }
     }
-    outputs.draw_findings(val)?;
+    shelf.finish(&mut job.emit);
+    draw_findings(config, job, &session, &mut outputs, val)?;
     Ok(Outcome::Finished)
+}
+
+fn identity(config: &TrainConfig, job: &Job) -> RunIdentity {
+    RunIdentity { config: Config::Train(config.clone()).digest(), data: job.manifest.root() }
+}
+
+/// The outputs at the point where `session` stands: at the first step, or where the newest
+/// checkpoint was kept, if the job goes on with what there is.
+fn begin(
+    config: &TrainConfig,
+    job: &mut Job,
+    session: &mut Session,
+    (shelf, run): (&Shelf, RunIdentity),
+) -> Result<(Outputs, Best), TrainerError> {
+    let (out, plots) = (job.out.clone(), job.plots);
+    if job.resume {
+        let open = |about: &About| {
+            let state = &about.outputs;
+            let best = state.best.map(|digest| shelf.best(&digest));
+            let at = (state, about.session.epoch);
+            Outputs::resume(config, (&out, plots), at, best.as_deref())
+        };
+        let found = checkpoint::resume(shelf, run, session, open, &mut job.emit)?;
+        let events = found.as_ref().map_or(0, |(about, _)| about.events);
+        let step = found.as_ref().map_or(0, |(about, _)| about.outputs.chain.count);
+        job.emit.say(Event::Resumed { epoch: session.epoch + 1, step, events });
+        if let Some((about, outputs)) = found {
+            return Ok((outputs, about.best));
+        }
+    }
+    Ok((Outputs::create(config, &out, plots)?, Best::new(config.patience)))
+}
+
+fn announce(
+    config: &TrainConfig,
+    job: &mut Job,
+    session: &Session,
+    augmentations: &Augmentations,
+    [train, val]: [&Arc<Split>; 2],
+) {
+    let side = i64::from(config.imgsz);
+    if session.model.checkpointing_at(side, side) != session.checkpointing {
+        let reason = "pictures this small need no saving, and recomputing would change bits";
+        job.emit.note("no-checkpointing", format!("checkpointing is off: {reason}"));
+    }
+    job.emit.say(Event::Start {
+        task: Task::Train,
+        version: env!("CARGO_PKG_VERSION").into(),
+        model: config.model.clone(),
+        parameters: session.model.parameter_count() as u64,
+        images: Images { train: train.len() as u64, val: val.len() as u64, source: 0 },
+    });
+    let (spec, effective) = (session.model.spec(), session.schedule.effective());
+    let values = settings::in_force(config, spec, effective, augmentations);
+    job.emit.say(Event::Settings { values });
+    augmentations.note_what_does_nothing(&mut job.emit);
+}
+
+/// Keeps a checkpoint, unless none are wanted.
+fn keep(
+    shelf: &mut Shelf,
+    run: RunIdentity,
+    (session, outputs, best): (&Session, &Outputs, &Best),
+    emit: &mut Emitter,
+) -> Result<(), TrainerError> {
+    if !shelf.takes_any() {
+        return Ok(());
+    }
+    let checkpoint = Checkpoint::of(session, outputs, best, run, emit)?;
+    let log = emit.log().file().map_err(TrainerError::writing(Path::new("events.jsonl")))?;
+    let growing = outputs.growing()?.into_iter().chain([log]).collect();
+    shelf.keep(checkpoint, outputs.best(), growing, emit);
+    Ok(())
+}
+
+fn validation<'a>(
+    config: &'a TrainConfig,
+    workers: usize,
+    loss: &'a DetectionLoss,
+    split: &'a Arc<Split>,
+    epoch: u32,
+) -> Validation<'a> {
+    Validation {
+        split,
+        names: &config.names,
+        nms: &config.nms,
+        classes: Classes::default(),
+        loss,
+        workers,
+        epoch: (epoch + 1, config.epochs),
+    }
+}
+
+/// Draws how it went. Who resumed after the best epoch has not seen what it found: it is measured
+/// again, from its weights.
+fn draw_findings(
+    config: &TrainConfig,
+    job: &mut Job,
+    session: &Session,
+    outputs: &mut Outputs,
+    val: &Arc<Split>,
+) -> Result<(), TrainerError> {
+    if outputs.lacks_findings() {
+        let best = session.with_weights(outputs.best())?;
+        let validation = validation(config, job.workers, &session.loss, val, session.epoch);
+        outputs.keep_findings(validation.run(best, &mut job.emit)?.evaluator, true);
+    }
+    outputs.draw_findings(val)
 }
 
 fn row(
@@ -138,68 +242,5 @@ fn row(
         images_per_second: trained.images_per_second,
         seconds: started.elapsed().as_secs_f64(),
         best,
-    }
-}
-
-/// The best epoch so far, and when to give up on a better one.
-struct Best {
-    patience: u32,
-    epoch: u32,
-    fitness: f64,
-}
-
-impl Best {
-    fn new(patience: u32) -> Self {
-        Self { patience, epoch: 0, fitness: f64::NEG_INFINITY }
-    }
-
-    /// Whether `metrics` are better than all before: by mAP50-95, with a tenth of mAP50. Of equals
-    /// the later one counts as better, so that the first epochs at 0 don't stay the best.
-    fn improves(&mut self, epoch: u32, metrics: &events::Metrics) -> bool {
-        let fitness = 0.1 * metrics.map50 + 0.9 * metrics.map;
-        let better = fitness >= self.fitness;
-        if better {
-            (self.epoch, self.fitness) = (epoch, fitness);
-        }
-        better
-    }
-
-    fn exhausted(&self, epoch: u32) -> bool {
-        self.patience > 0 && epoch - self.epoch >= self.patience
-    }
-
-    fn why(&self) -> String {
-        let (patience, best) = (self.patience, self.epoch + 1);
-        format!("no better epoch than {best} within {patience}: stopped early")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn metrics(map: f64) -> events::Metrics {
-        events::Metrics { map, ..Default::default() }
-    }
-
-    #[test]
-    fn never_stops_early_while_it_is_improving() {
-        let mut best = Best::new(2);
-        for epoch in 0..10 {
-            assert!(best.improves(epoch, &metrics(f64::from(epoch))));
-            assert!(!best.exhausted(epoch));
-        }
-    }
-
-    #[test]
-    fn stops_when_patience_is_spent_and_never_without_patience() {
-        for (patience, stops) in [(2, true), (0, false)] {
-            let mut best = Best::new(patience);
-            best.improves(0, &metrics(0.5));
-            assert!(!best.improves(1, &metrics(0.4)));
-            assert!(!best.exhausted(1));
-            assert!(!best.improves(2, &metrics(0.4)));
-            assert_eq!(best.exhausted(2), stops);
-        }
     }
 }

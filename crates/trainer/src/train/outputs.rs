@@ -1,15 +1,19 @@
 //! What a training writes: weights, `results.csv`, the chain of steps, and what people look at.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::chain::{ChainHead, Step};
+use serde::{Deserialize, Serialize};
+use ybox_spec::Digest;
+use ybox_spec::chain::{ChainError, ChainHead, Step};
 use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Epoch;
+use ybox_spec::files::{remove_if_there, settle};
 use ybox_spec::pictures;
 use ybox_spec::weights::WeightsInfo;
 
+use super::chain::{Beginning, ChainFile};
 use super::snapshot::first_not_finite;
 use crate::data::{Batch, Split};
 use crate::error::TrainerError;
@@ -21,66 +25,165 @@ use crate::report::tensorboard::TensorBoard;
 use crate::weights;
 
 pub struct Outputs {
-    folder: PathBuf,
+    places: Places,
     /// Epochs between two weights that stay; none do where it is below 1.
     save_period: i32,
-    last: PathBuf,
-    best: PathBuf,
-    chain_path: PathBuf,
-    chain: File,
-    head: ChainHead,
-    csv_path: PathBuf,
+    chain: ChainFile,
     csv: ResultsCsv,
-    tensorboard_path: PathBuf,
     tensorboard: TensorBoard,
     /// Unless none are wanted.
     pictures: Option<Pictures>,
     /// What the best epoch so far found.
     findings: Option<Evaluator>,
+    /// Digest of the best weights so far.
+    best: Option<Digest>,
     /// All but the epoch.
     info: WeightsInfo,
+}
+
+/// Where everything goes.
+struct Places {
+    weights: PathBuf,
+    last: PathBuf,
+    best: PathBuf,
+    chain: PathBuf,
+    csv: PathBuf,
+    tensorboard: PathBuf,
+}
+
+/// What there was when a checkpoint was kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputsState {
+    pub chain: ChainHead,
+    /// The text of `results.csv`.
+    results: String,
+    /// Bytes of TensorBoard's events.
+    tensorboard: u64,
+    /// Digest of the best weights, after the first epoch.
+    pub best: Option<Digest>,
+}
+
+/// Why the files of a run are not those that a checkpoint goes with.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    #[error("cannot go on with {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("steps.chain has {found} of the {wanted} steps before it, or others")]
+    Steps { found: u64, wanted: u64 },
+    #[error("steps.chain: {0}")]
+    Chain(#[from] ChainError),
+    #[error("the best weights before it are gone")]
+    Best,
+}
+
+impl ResumeError {
+    pub fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+}
+
+impl Places {
+    fn new(out: &Path) -> Self {
+        let weights = out.join("weights");
+        Self {
+            last: weights.join("last.safetensors"),
+            best: weights.join("best.safetensors"),
+            weights,
+            chain: out.join("steps.chain"),
+            csv: out.join("results.csv"),
+            tensorboard: out.join(pictures::TENSORBOARD),
+        }
+    }
+
+    fn kept(&self, epoch: u32) -> PathBuf {
+        self.weights.join(format!("epoch{epoch}.safetensors"))
+    }
 }
 
 impl Outputs {
     /// Makes the files in the run folder `out`; pictures among them only with `plots`.
     pub fn create(config: &TrainConfig, out: &Path, plots: bool) -> Result<Self, TrainerError> {
-        let folder = out.join("weights");
-        fs::create_dir_all(&folder).map_err(TrainerError::writing(&folder))?;
-        let chain_path = out.join("steps.chain");
-        let csv_path = out.join("results.csv");
-        let tensorboard_path = out.join(pictures::TENSORBOARD);
+        let places = Places::new(out);
+        fs::create_dir_all(&places.weights).map_err(TrainerError::writing(&places.weights))?;
         Ok(Self {
-            last: folder.join("last.safetensors"),
-            best: folder.join("best.safetensors"),
-            folder,
             save_period: config.save_period,
-            chain: File::create(&chain_path).map_err(TrainerError::writing(&chain_path))?,
-            chain_path,
-            head: ChainHead::default(),
-            csv: ResultsCsv::new(&csv_path),
-            csv_path,
-            tensorboard: TensorBoard::create(&tensorboard_path)
-                .map_err(TrainerError::writing(&tensorboard_path))?,
-            tensorboard_path,
+            chain: ChainFile::create(places.chain.clone())?,
+            csv: ResultsCsv::new(&places.csv),
+            tensorboard: TensorBoard::create(&places.tensorboard)
+                .map_err(TrainerError::writing(&places.tensorboard))?,
+            places,
             pictures: plots.then(|| Pictures::new(out, &config.names)),
             findings: None,
-            info: WeightsInfo {
-                model: config.model.clone(),
-                names: config.names.clone(),
-                imgsz: config.imgsz,
-                epoch: 0,
-            },
+            best: None,
+            info: info(config),
         })
+    }
+
+    /// Goes on with the files in `out` as they were when `state` was kept, in the midst of the epoch
+    /// after `epochs`. `best` is where the best weights were kept beside.
+    ///
+    /// # Errors
+    /// Before anything is changed, when the files are not those.
+    pub fn resume(
+        config: &TrainConfig,
+        (out, plots): (&Path, bool),
+        (state, epochs): (&OutputsState, u32),
+        best: Option<&Path>,
+    ) -> Result<Self, ResumeError> {
+        let places = Places::new(out);
+        let beginning = Beginning::check(&places.chain, state.chain)?;
+        bring_back_best(&places.best, best, state.best)?;
+        for epoch in epochs + 1..=config.epochs {
+            let kept = places.kept(epoch);
+            remove_if_there(&kept).map_err(ResumeError::reading(&kept))?;
+        }
+        Ok(Self {
+            save_period: config.save_period,
+            chain: ChainFile::resume(places.chain.clone(), beginning)?,
+            csv: ResultsCsv::resume(&places.csv, state.results.clone())
+                .map_err(ResumeError::reading(&places.csv))?,
+            tensorboard: TensorBoard::resume(&places.tensorboard, state.tensorboard)
+                .map_err(ResumeError::reading(&places.tensorboard))?,
+            places,
+            pictures: plots.then(|| Pictures::new(out, &config.names)),
+            findings: None,
+            best: state.best,
+            info: info(config),
+        })
+    }
+
+    /// What a checkpoint keeps of them.
+    pub fn state(&self) -> Result<OutputsState, TrainerError> {
+        let written = TrainerError::writing(&self.places.tensorboard);
+        Ok(OutputsState {
+            chain: self.chain.head(),
+            results: self.csv.text().to_owned(),
+            tensorboard: self.tensorboard.length().map_err(written)?,
+            best: self.best,
+        })
+    }
+
+    /// The files that grow, to be brought to the disk.
+    pub fn growing(&self) -> Result<Vec<File>, TrainerError> {
+        let files = [
+            (self.chain.file(), &self.places.chain),
+            (self.tensorboard.file(), &self.places.tensorboard),
+        ];
+        files.into_iter().map(|(file, path)| file.map_err(TrainerError::writing(path))).collect()
+    }
+
+    /// The file of the best weights.
+    pub fn best(&self) -> &Path {
+        &self.places.best
     }
 
     /// Steps so far.
     pub fn steps(&self) -> u64 {
-        self.head.count
+        self.chain.head().count
     }
 
     pub fn append_step(&mut self, step: Step) -> Result<(), TrainerError> {
-        let line = self.head.append(step) + "\n";
-        self.chain.write_all(line.as_bytes()).map_err(TrainerError::writing(&self.chain_path))
+        self.chain.append(step)
     }
 
     /// Writes what belongs to a validated epoch.
@@ -92,22 +195,21 @@ impl Outputs {
     ) -> Result<(), TrainerError> {
         self.save_last(model, row.epoch)?;
         if row.best {
-            self.save(&self.best, model, row.epoch)?;
+            self.best = Some(self.save(&self.places.best, model, row.epoch)?);
         }
         if self.save_period > 0 && row.epoch.is_multiple_of(self.save_period.unsigned_abs()) {
-            let kept = self.folder.join(format!("epoch{}.safetensors", row.epoch));
-            self.save(&kept, model, row.epoch)?;
+            self.save(&self.places.kept(row.epoch), model, row.epoch)?;
         }
-        self.csv.append(row, lrs).map_err(TrainerError::writing(&self.csv_path))?;
+        self.csv.append(row, lrs).map_err(TrainerError::writing(&self.places.csv))?;
         self.tensorboard
             .append(row.epoch.into(), &results_csv::columns(row, lrs))
-            .map_err(TrainerError::writing(&self.tensorboard_path))?;
-        self.chain.sync_data().map_err(TrainerError::writing(&self.chain_path))
+            .map_err(TrainerError::writing(&self.places.tensorboard))?;
+        self.chain.sync()
     }
 
     /// Writes `weights/last.safetensors`, trained for `epochs` epochs.
     pub fn save_last(&self, model: &Yolo12, epochs: u32) -> Result<(), TrainerError> {
-        self.save(&self.last, model, epochs)
+        self.save(&self.places.last, model, epochs).map(drop)
     }
 
     /// Draws statistics of the training labels.
@@ -115,14 +217,19 @@ impl Outputs {
         self.pictures.as_ref().map_or(Ok(()), |pictures| pictures.labels(train))
     }
 
-    /// Draws `batch`, if it is among the first.
-    pub fn draw_batch(&mut self, batch: &Batch) -> Result<(), TrainerError> {
-        self.pictures.as_mut().map_or(Ok(()), |pictures| pictures.batch(batch))
+    /// Draws `batch`, which is number `number` of the training, from 0, if it is among the first.
+    pub fn draw_batch(&mut self, batch: &Batch, number: u64) -> Result<(), TrainerError> {
+        self.pictures.as_ref().map_or(Ok(()), |pictures| pictures.batch(batch, number))
+    }
+
+    /// Whether what the best epoch found is still to be found out before it can be drawn.
+    pub fn lacks_findings(&self) -> bool {
+        self.pictures.is_some() && self.findings.is_none() && self.best.is_some()
     }
 
     /// Keeps what a validation found, to be drawn at the end: that of the best epoch.
     pub fn keep_findings(&mut self, evaluator: Evaluator, best: bool) {
-        if self.pictures.is_some() && (best || self.findings.is_none()) {
+        if self.pictures.is_some() && best {
             self.findings = Some(evaluator);
         }
     }
@@ -134,7 +241,7 @@ impl Outputs {
         self.findings.as_ref().map_or(Ok(()), |findings| pictures.validation(val, findings))
     }
 
-    fn save(&self, path: &Path, model: &Yolo12, epoch: u32) -> Result<(), TrainerError> {
+    fn save(&self, path: &Path, model: &Yolo12, epoch: u32) -> Result<Digest, TrainerError> {
         let info = WeightsInfo { epoch, ..self.info.clone() };
         let state = model.state_dict();
         if let Some(tensor) = first_not_finite(&state) {
@@ -142,4 +249,32 @@ impl Outputs {
         }
         Ok(weights::write(path, &state, &info)?)
     }
+}
+
+fn info(config: &TrainConfig) -> WeightsInfo {
+    WeightsInfo {
+        model: config.model.clone(),
+        names: config.names.clone(),
+        imgsz: config.imgsz,
+        epoch: 0,
+    }
+}
+
+/// Makes `best` the file that has the digest `wanted`, from `kept` if need be.
+fn bring_back_best(
+    best: &Path,
+    kept: Option<&Path>,
+    wanted: Option<Digest>,
+) -> Result<(), ResumeError> {
+    let Some(wanted) = wanted else {
+        return remove_if_there(best).map_err(ResumeError::reading(best));
+    };
+    let is_it = |path: &Path| Digest::of_file(path).is_ok_and(|(digest, _)| digest == wanted);
+    if is_it(best) {
+        return Ok(());
+    }
+    let kept = kept.filter(|kept| is_it(kept)).ok_or(ResumeError::Best)?;
+    let temporary = best.with_file_name(".best.tmp");
+    let copied = fs::copy(kept, &temporary).and_then(|_| settle(&temporary, best));
+    copied.map_err(ResumeError::reading(best))
 }

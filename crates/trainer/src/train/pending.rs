@@ -1,7 +1,7 @@
 //! Batches whose gradients wait for a step, and what they measured: it stays on the device until a
 //! step reads it all at once.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use super::guard::Measured;
 use crate::loss::LossOutput;
@@ -9,7 +9,7 @@ use crate::loss::LossOutput;
 #[derive(Debug, Default)]
 pub struct Pending {
     pub batches: u32,
-    pictures: u64,
+    pub(super) pictures: u64,
     /// Sum over the batches that were read.
     loss: f32,
     /// `[4]` each: loss, and its components.
@@ -48,6 +48,20 @@ impl Pending {
         let items = batches.chunks_exact(4).map(|batch| pending.count(batch)).collect();
         let Self { loss, pictures, .. } = pending;
         (Measured { loss, norm: *norm, pictures }, items)
+    }
+
+    /// `[1 + 4 x batches]`: the sum over the batches that were read, and those that were not.
+    pub fn values(&self) -> Tensor {
+        let read = Tensor::from_slice(&[self.loss]);
+        let unread = self.unread.iter().map(|batch| batch.to_device(Device::Cpu));
+        Tensor::cat(&std::iter::once(read).chain(unread).collect::<Vec<_>>(), 0)
+    }
+
+    /// Goes on from what [`Self::values`] gave.
+    pub fn resume((batches, pictures): (u32, u64), values: &Tensor, device: Device) -> Self {
+        let loss = values.double_value(&[0]) as f32;
+        let unread = values.slice(0, 1, None, 1).to_device(device).view([-1, 4]).unbind(0);
+        Self { batches, pictures, loss, unread }
     }
 
     fn count(&mut self, batch: &[f32]) -> Items {

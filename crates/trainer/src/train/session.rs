@@ -1,12 +1,14 @@
 //! What a training carries from step to step: the model, its moving average, the optimizer, the
 //! schedule, the place in an accumulation. Keeping it healthy is `care`'s.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tch::Tensor;
 use torch_ext::Precision;
 use ybox_spec::config::{AttentionPath, Checkpointing, Freeze, TrainConfig};
 
+use super::epoch::Sums;
 use super::guard::Guard;
 use super::pending::Pending;
 use super::snapshot::{Snapshot, Statistics};
@@ -16,9 +18,9 @@ use crate::job::Job;
 use crate::loading::starting_point;
 use crate::loss::{Assigner, DetectionLoss, Gains, class};
 use crate::model::{Mode, ParameterKind, Yolo12};
-use crate::numerics;
 use crate::optim::schedule::Extent;
-use crate::optim::{Ema, Group, Optimizer, Parameter, Schedule};
+use crate::optim::{Ema, GradScaler, Group, Optimizer, Parameter, Schedule};
+use crate::{numerics, weights};
 
 pub struct Session {
     pub model: Yolo12,
@@ -31,6 +33,9 @@ pub struct Session {
     pub(super) epochs: u32,
     /// Batches whose gradients wait for a step.
     pub(super) pending: Pending,
+    /// The epoch that is trained, from 0, and what it has come to so far.
+    pub(super) epoch: u32,
+    pub(super) sums: Sums,
     pub(super) guard: Guard,
     pub(super) statistics: Statistics,
     /// The last healthy state.
@@ -38,6 +43,8 @@ pub struct Session {
     pub(super) attention: AttentionPath,
     /// What forward is cast to.
     precision: Option<Precision>,
+    /// Where that is fp16.
+    pub(super) scaler: Option<GradScaler>,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
     /// The model that the moving average is copied into to be measured and saved.
@@ -85,14 +92,17 @@ impl Session {
         let decay = Decay { last: config.ema_decay, tau: config.ema_tau };
         let optimizer = Optimizer::new(schedule.effective().algorithm, parameters(&model));
         let ema = Ema::new(&model.state_dict(), decay.last, decay.tau);
+        let precision = numerics::precision(config.amp)?;
+        let scaler = (precision == Some(Precision::Fp16)).then(GradScaler::default);
         Ok(Self {
-            snapshot: Snapshot::of(&model, &ema, &optimizer),
+            snapshot: Snapshot::of(&model, &ema, &optimizer, scaler.as_ref()),
             statistics: Statistics::of(&model),
             guard: Guard::new(full * u64::from(schedule.effective().accumulate)),
             optimizer,
             ema,
             attention: config.compute.attention,
-            precision: numerics::precision(config.amp)?,
+            precision,
+            scaler,
             #[cfg(test)]
             faults: Default::default(),
             loss: DetectionLoss::new(classes, gains, Assigner::default())
@@ -100,6 +110,8 @@ impl Session {
             max_grad_norm: config.max_grad_norm,
             epochs: config.epochs,
             pending: Pending::default(),
+            epoch: 0,
+            sums: Sums::default(),
             schedule,
             loader,
             model,
@@ -118,6 +130,12 @@ impl Session {
     /// The moving average as a model.
     pub fn averaged(&self) -> Result<&Yolo12, TrainerError> {
         self.average.load_state_dict(&self.ema.tensors())?;
+        Ok(&self.average)
+    }
+
+    /// A model with the weights in the file `path`, which a training of this session wrote.
+    pub fn with_weights(&self, path: &Path) -> Result<&Yolo12, TrainerError> {
+        self.average.load_state_dict(&weights::read(path)?.state)?;
         Ok(&self.average)
     }
 

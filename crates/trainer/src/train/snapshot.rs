@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::guard::Usual;
 use crate::model::Yolo12;
-use crate::optim::{Ema, Optimizer};
+use crate::optim::grad_scaler::State;
+use crate::optim::{Ema, GradScaler, Optimizer, StateError, restore};
 
 /// Named tensors that share their storage with what they are of.
 pub type Named = Vec<(String, Tensor)>;
@@ -27,6 +28,17 @@ impl Statistics {
         let counts: Vec<Tensor> = named.filter(|t| t.kind() == Kind::Int64).collect();
         let (kept, kept_counts) = (Tensor::cat(&live, 0), Tensor::stack(&counts, 0));
         Self { live, counts, kept, kept_counts }
+    }
+
+    /// What was kept; the tensors share its storage.
+    pub fn state(&self) -> Named {
+        let kept = ("kept".to_owned(), self.kept.shallow_clone());
+        vec![kept, ("counts".to_owned(), self.kept_counts.shallow_clone())]
+    }
+
+    /// Goes on from what [`Self::state`] gave.
+    pub fn load_state(&mut self, saved: &Named) -> Result<(), StateError> {
+        restore(self.state(), saved)
     }
 
     pub fn keep(&mut self) {
@@ -51,17 +63,23 @@ pub struct Snapshot {
     pub model: Named,
     pub average: Named,
     pub optimizer: Named,
+    pub scaler: Option<State>,
 }
 
 impl Snapshot {
-    pub fn of(model: &Yolo12, average: &Ema, optimizer: &Optimizer) -> Self {
-        let copies = |state: Named| state.into_iter().map(|(name, t)| (name, copy(&t))).collect();
+    pub fn of(
+        model: &Yolo12,
+        average: &Ema,
+        optimizer: &Optimizer,
+        scaler: Option<&GradScaler>,
+    ) -> Self {
         Self {
             step: 0,
             usual: Usual::default(),
             model: copies(model.state_dict()),
             average: copies(average.state()),
             optimizer: copies(optimizer.state()),
+            scaler: scaler.map(GradScaler::state),
         }
     }
 
@@ -70,8 +88,10 @@ impl Snapshot {
     }
 }
 
-fn copy(tensor: &Tensor) -> Tensor {
-    no_grad(|| tensor.detach().copy().to_device(Device::Cpu))
+/// Copies in the memory of the host.
+pub fn copies(state: Named) -> Named {
+    let copy = |tensor: &Tensor| no_grad(|| tensor.detach().copy().to_device(Device::Cpu));
+    state.into_iter().map(|(name, tensor)| (name, copy(&tensor))).collect()
 }
 
 /// Name of a tensor with a value that is not finite, with one reading from the device.

@@ -10,7 +10,6 @@ use ybox_spec::Digest;
 use ybox_spec::dataset::{DataSet, label_path};
 use ybox_spec::manifest::{Entry, Manifest};
 use ytrain::data::{Picture, ScanOptions, Split, scan};
-use ytrain::draw;
 
 pub const OPTIONS: ScanOptions =
     ScanOptions { classes: 3, names: None, imgsz: 64, workers: 2, cache_bytes: 1 << 30 };
@@ -49,7 +48,7 @@ impl Drawn {
     pub fn picture(self, name: &str, picture: &Picture, label: &str) -> Self {
         let path = format!("images/{name}.png");
         fs::create_dir_all(self.root().join("images")).unwrap();
-        draw::save(picture, &self.root().join(&path)).unwrap();
+        ybox_picture::save(picture, &self.root().join(&path)).unwrap();
         let bytes = fs::read(self.root().join(&path)).unwrap();
         self.file(&path, &bytes).file(&format!("labels/{name}.txt"), label.as_bytes())
     }

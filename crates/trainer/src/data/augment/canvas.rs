@@ -1,7 +1,8 @@
 //! Pictures laid out on a grey plane, without painting it: what the affine transform samples from.
 //! A letterboxed picture is a canvas with one tile, a mosaic one with four.
 
-use super::super::picture::PADDING;
+use ybox_picture::PADDING;
+
 use super::super::{Object, Picture};
 
 /// Half-open: `left <= x < right`, `top <= y < bottom`.

@@ -8,8 +8,9 @@
 
 use std::ops::Range;
 
+use ybox_picture::PADDING;
+
 use super::super::Picture;
-use super::super::picture::PADDING;
 use super::affine::Affine;
 use super::canvas::{Canvas, Rect, Tile};
 use super::level::Level;

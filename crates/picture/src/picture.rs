@@ -1,5 +1,5 @@
 //! A picture in memory: 8-bit RGB, rows from top to bottom. Where it came from and what it becomes
-//! is decided elsewhere.
+//! is decided elsewhere. Its accessors are inlined: other crates call them for every pixel.
 
 /// Grey of every pixel that no picture covers.
 pub const PADDING: u8 = 114;
@@ -44,14 +44,17 @@ impl Picture {
         planes
     }
 
+    #[inline]
     pub fn width(&self) -> u32 {
         self.width
     }
 
+    #[inline]
     pub fn height(&self) -> u32 {
         self.height
     }
 
+    #[inline]
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
@@ -71,25 +74,30 @@ impl Picture {
     }
 
     /// Bytes per row.
+    #[inline]
     pub fn stride(&self) -> usize {
         self.width as usize * 3
     }
 
+    #[inline]
     pub fn row(&self, y: u32) -> &[u8] {
         &self.pixels[y as usize * self.stride()..][..self.stride()]
     }
 
+    #[inline]
     pub fn row_mut(&mut self, y: u32) -> &mut [u8] {
         let stride = self.stride();
         &mut self.pixels[y as usize * stride..][..stride]
     }
 
+    #[inline]
     pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
         let at = x as usize * 3;
         let row = self.row(y);
         [row[at], row[at + 1], row[at + 2]]
     }
 
+    #[inline]
     pub fn set_pixel(&mut self, x: u32, y: u32, rgb: [u8; 3]) {
         self.row_mut(y)[x as usize * 3..][..3].copy_from_slice(&rgb);
     }

@@ -1,12 +1,13 @@
 //! Encoded bytes (JPEG, PNG, BMP, WebP, told apart by content) to an upright RGB picture. Reading
-//! and checking the bytes is left to `scan`.
+//! and checking the bytes is left to the caller.
 //!
 //! Grey is spread over three channels; an alpha channel is dropped without blending, as the
 //! training code that published weights come from does; 16-bit samples are scaled to 8 bits.
 
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::Picture;
@@ -32,12 +33,26 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, DecodeError> {
     catch_unwind(AssertUnwindSafe(|| decode_upright(bytes))).map_err(|_| DecodeError::Panicked)?
 }
 
+/// Width and height of the upright picture, from what stands before its pixels.
+pub fn size(source: impl BufRead + Seek) -> Result<(u32, u32), DecodeError> {
+    catch_unwind(AssertUnwindSafe(|| upright_size(source))).map_err(|_| DecodeError::Panicked)?
+}
+
+fn upright_size(source: impl BufRead + Seek) -> Result<(u32, u32), DecodeError> {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let mut decoder = decoder(source)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(DecodeError::Empty);
+    }
+    Ok(match decoder.orientation()? {
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (height, width),
+        _ => (width, height),
+    })
+}
+
 fn decode_upright(bytes: &[u8]) -> Result<Picture, DecodeError> {
-    let mut reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::from)?;
-    reader.limits(limits());
-    let mut decoder = reader.into_decoder()?;
-    limits().reserve(decoder.total_bytes())?;
+    let mut decoder = decoder(Cursor::new(bytes))?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
@@ -47,6 +62,14 @@ fn decode_upright(bytes: &[u8]) -> Result<Picture, DecodeError> {
         return Err(DecodeError::Empty);
     }
     Ok(Picture::new(width, height, rgb.into_raw()))
+}
+
+fn decoder<'a>(source: impl BufRead + Seek + 'a) -> Result<impl ImageDecoder + 'a, DecodeError> {
+    let mut reader = ImageReader::new(source).with_guessed_format().map_err(ImageError::from)?;
+    reader.limits(limits());
+    let decoder = reader.into_decoder()?;
+    limits().reserve(decoder.total_bytes())?;
+    Ok(decoder)
 }
 
 fn limits() -> Limits {
@@ -107,6 +130,7 @@ mod tests {
         encoder.encode_image(&wide).unwrap();
         let picture = decode(&bytes).unwrap();
         assert_eq!((picture.width(), picture.height()), (16, 32));
+        assert_eq!(size(Cursor::new(&bytes)).unwrap(), (16, 32));
         assert!(picture.pixel(8, 4)[0] > 200 && picture.pixel(8, 28)[2] > 200);
     }
 
@@ -144,7 +168,11 @@ mod tests {
             let mut bytes = encoded(two_pixels(), format);
             let at = at % bytes.len();
             bytes[at] = byte;
-            let _ = decode(&bytes);
+            let decoded = decode(&bytes);
+            let size = size(Cursor::new(&bytes));
+            if let Ok(picture) = decoded {
+                prop_assert_eq!(size.unwrap(), (picture.width(), picture.height()));
+            }
         }
     }
 }

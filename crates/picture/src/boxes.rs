@@ -1,9 +1,6 @@
-//! Labelled boxes drawn on a picture, and pictures written to files with the same bytes every time.
-//! Which boxes to draw is the caller's choice.
+//! Labelled boxes drawn on a picture, and filled rectangles, of which all else is made.
 
 use std::convert::Infallible;
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
 
 use embedded_graphics::Drawable;
 use embedded_graphics::draw_target::DrawTarget;
@@ -12,12 +9,8 @@ use embedded_graphics::mono_font::iso_8859_1::FONT_7X13_BOLD;
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::text::{Baseline, Text};
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, ImageError};
-use ybox_spec::files::write_atomic;
 
-use crate::data::Picture;
+use super::Picture;
 
 /// Twenty colours that are told apart on most backgrounds; class 20 starts again.
 const PALETTE: [[u8; 3]; 20] = [
@@ -44,7 +37,6 @@ const PALETTE: [[u8; 3]; 20] = [
 ];
 
 const FONT: MonoFont = FONT_7X13_BOLD;
-const JPEG_QUALITY: u8 = 92;
 
 /// A box with its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,14 +46,6 @@ pub struct LabelledBox {
     /// Left, top, right, bottom in pixels.
     pub corners: [f32; 4],
     pub label: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum SaveError {
-    #[error("cannot encode {}: {source}", path.display())]
-    Encode { path: PathBuf, source: ImageError },
-    #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
 }
 
 pub fn colour(class: u32) -> [u8; 3] {
@@ -79,31 +63,6 @@ pub fn draw_boxes(picture: &mut Picture, boxes: &[LabelledBox]) {
     for b in boxes {
         draw_label(picture, b, i64::from(zoom));
     }
-}
-
-/// Writes a PNG, or a JPEG where the name ends in `jpg` or `jpeg`, replacing the file at once.
-pub fn save(picture: &Picture, path: &Path) -> Result<(), SaveError> {
-    let bytes = encode(picture, is_jpeg(path))
-        .map_err(|source| SaveError::Encode { path: path.to_owned(), source })?;
-    write_atomic(path, &bytes).map_err(|source| SaveError::Write { path: path.to_owned(), source })
-}
-
-fn is_jpeg(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["jpg", "jpeg"].iter().any(|e| extension.eq_ignore_ascii_case(e))
-}
-
-fn encode(picture: &Picture, jpeg: bool) -> Result<Vec<u8>, ImageError> {
-    let mut bytes = Cursor::new(Vec::new());
-    let (pixels, width, height) = (picture.pixels(), picture.width(), picture.height());
-    let rgb = ExtendedColorType::Rgb8;
-    if jpeg {
-        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-            .write_image(pixels, width, height, rgb)?;
-    } else {
-        PngEncoder::new(&mut bytes).write_image(pixels, width, height, rgb)?;
-    }
-    Ok(bytes.into_inner())
 }
 
 /// Whole pixels; far-off coordinates, which no picture reaches, are cut short.
@@ -145,7 +104,7 @@ fn text_colour([r, g, b]: [u8; 3]) -> Rgb888 {
 }
 
 /// Fills left, top, right, bottom as far as they lie in the picture.
-pub(crate) fn fill(picture: &mut Picture, corners: [i64; 4], rgb: [u8; 3]) {
+pub fn fill(picture: &mut Picture, corners: [i64; 4], rgb: [u8; 3]) {
     let limits = [i64::from(picture.width()), i64::from(picture.height())];
     let [left, top, right, bottom]: [i64; 4] =
         std::array::from_fn(|i| corners[i].clamp(0, limits[i % 2]));
@@ -192,8 +151,6 @@ impl DrawTarget for Zoomed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ybox_spec::Digest;
-
     use super::*;
 
     fn labelled(corners: [f32; 4], label: &str) -> LabelledBox {
@@ -235,26 +192,5 @@ mod tests {
                 labelled([-far, -far, far, far], "é 漢字"),
             ],
         );
-    }
-
-    #[test]
-    fn files_have_the_same_bytes_every_time() {
-        let mut picture = Picture::filled(64, 48, [40, 90, 160]);
-        draw_boxes(&mut picture, &[labelled([10.0, 20.0, 50.0, 40.0], "WBC")]);
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["a.png", "b.jpg"] {
-            let path = dir.path().join(name);
-            save(&picture, &path).unwrap();
-            let bytes = std::fs::read(&path).unwrap();
-            save(&picture, &path).unwrap();
-            assert_eq!(bytes, std::fs::read(&path).unwrap());
-            let golden = match name {
-                "a.png" => "edf4ecbaeed4f928bea53a78aeabc100f888368103ec7cdae1173c36d3c9788b",
-                _ => "96c797920a511600da28622352c7b91d9926bf5459919e0659c56ef531c004d7",
-            };
-            assert_eq!(Digest::of(&bytes).hex(), golden, "{name}");
-            let back = crate::data::decode::decode(&bytes).unwrap();
-            assert_eq!((back.width(), back.height()), (64, 48));
-        }
     }
 }

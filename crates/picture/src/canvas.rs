@@ -13,8 +13,7 @@ use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Baseline, Text};
 use embedded_graphics::{Drawable, Pixel};
 
-use crate::data::Picture;
-use crate::draw;
+use super::{Picture, fill};
 
 pub type Colour = [u8; 3];
 
@@ -82,7 +81,7 @@ impl Canvas {
     }
 
     pub fn fill(&mut self, area: Area, colour: Colour) {
-        draw::fill(&mut self.picture, area, colour);
+        fill(&mut self.picture, area, colour);
     }
 
     /// The outline of `area`, one pixel wide.
@@ -247,7 +246,7 @@ impl DrawTarget for Ink<'_> {
                 false => (self.at[0] + along, self.at[1] + across),
                 true => (self.at[0] + across, self.at[1] - along),
             };
-            draw::fill(self.picture, [x, y, x + 1, y + 1], [rgb.r(), rgb.g(), rgb.b()]);
+            fill(self.picture, [x, y, x + 1, y + 1], [rgb.r(), rgb.g(), rgb.b()]);
         }
         Ok(())
     }

@@ -1,0 +1,147 @@
+//! What a run folder says of its beginning, for who goes on with the run or repeats it: read,
+//! checked against its own hashes, and made an order again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ybox_spec::config::{Config, Launch};
+use ybox_spec::dataset::DataSet;
+use ybox_spec::manifest::Manifest;
+use ybox_spec::record::{Beginning, Inputs, START_SCHEMA};
+
+use super::{Order, RunError, Settle};
+use crate::image::{Store, StoredImage};
+use crate::record::{Kind, Wanted, file};
+use crate::ui::Failure;
+
+/// The beginning of a run.
+pub struct Recorded {
+    pub folder: PathBuf,
+    pub beginning: Beginning,
+    pub config: Config,
+    pub manifest: Manifest,
+    /// What the reader is about to do, for errors: `resumed` or `replayed`.
+    verb: &'static str,
+}
+
+impl Recorded {
+    pub fn read(folder: &Path, verb: &'static str) -> Result<Self, RunError> {
+        let not = |reason: String| RunError::NotAgain { folder: folder.to_owned(), verb, reason };
+        let text = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).map_err(|e| not(format!("cannot read {name}: {e}")))
+        };
+        let damaged =
+            |name: &str, e: &dyn std::fmt::Display| not(format!("{name} is damaged: {e}"));
+        let beginning: Beginning =
+            serde_json::from_str(&text(file::START)?).map_err(|e| damaged(file::START, &e))?;
+        if beginning.schema != START_SCHEMA {
+            return Err(not(format!("{} is not of the form {START_SCHEMA}", file::START)));
+        }
+        let config: Config =
+            serde_yaml::from_str(&text(file::CONFIG)?).map_err(|e| damaged(file::CONFIG, &e))?;
+        let manifest: Manifest =
+            text(file::MANIFEST)?.parse().map_err(|e| damaged(file::MANIFEST, &e))?;
+        let changed = |name| not(format!("{name} was changed since the run was started"));
+        if config.digest() != beginning.inputs.config {
+            return Err(changed(file::CONFIG));
+        }
+        if manifest.root() != beginning.inputs.data {
+            return Err(changed(file::MANIFEST));
+        }
+        Ok(Self { folder: folder.to_owned(), beginning, config, manifest, verb })
+    }
+
+    /// The same run again, with `launch` and its places where they differ. What the files of those
+    /// places hold is compared when they are hashed.
+    pub fn order(
+        &self,
+        launch: Launch,
+        directory: &Path,
+        store: &Store,
+        settle: Settle,
+    ) -> Result<Order, Failure> {
+        let image = self.image(store)?;
+        if let Config::Train(config) = &self.config {
+            let settled = settle(&config.compute, config.amp)?;
+            debug_assert_eq!(settled, (config.compute.clone(), config.amp), "nothing was open");
+        }
+        let place = |given: &Option<String>| given.as_ref().map(|path| directory.join(path));
+        let root = match place(&launch.data) {
+            Some(yaml) => DataSet::open(&yaml).map_err(RunError::from)?.root().to_owned(),
+            None => PathBuf::from(&self.beginning.data.root),
+        };
+        let recorded = self.beginning.weights.as_ref().map(PathBuf::from);
+        let weights = recorded.map(|path| place(&launch.weights).unwrap_or(path));
+        let parent = self.folder.parent().unwrap_or(directory).to_owned();
+        Ok(Order {
+            config: self.config.clone(),
+            image,
+            root,
+            wanted: self.wanted(),
+            weights,
+            parent,
+            launch,
+            directory: directory.to_owned(),
+            resumes: None,
+            stop_after: None,
+        })
+    }
+
+    fn image(&self, store: &Store) -> Result<StoredImage, Failure> {
+        let config = self.beginning.inputs.image;
+        let images = store.images()?;
+        let found = images.into_iter().find(|image| image.config == config);
+        found.ok_or_else(|| {
+            let name = &self.beginning.image.reference;
+            let reason = format!("its image, {name} with config {config}, is not in the store");
+            let error = RunError::NotAgain { folder: self.folder.clone(), verb: self.verb, reason };
+            Failure::from(error)
+                .hint("build it from the same lock and the same trainer, or load it")
+        })
+    }
+
+    /// The files that the run read: no more and no fewer.
+    fn wanted(&self) -> Vec<Wanted> {
+        let wanted = |entry: &ybox_spec::manifest::Entry| Wanted {
+            split: entry.split.clone(),
+            path: entry.path.clone().into(),
+            kind: Kind::Annotation,
+        };
+        self.manifest.entries().iter().map(wanted).collect()
+    }
+}
+
+/// Refuses to go on with the run in `folder` from other inputs than it was started with. `found` are
+/// those that are here, with their data.
+pub fn same_inputs(
+    folder: &Path,
+    beginning: &Beginning,
+    (found, data): (&Inputs, &Manifest),
+) -> Result<(), RunError> {
+    let differences = beginning.inputs.differences(found);
+    let Some((what, ours, theirs)) = differences.first() else { return Ok(()) };
+    let what = match *what {
+        "data" => format!("other data: {}", changed_files(folder, data)),
+        what => format!("another {what}: {ours}, here {theirs}"),
+    };
+    Err(RunError::OtherInputs { folder: folder.to_owned(), what })
+}
+
+/// Names the files of `data` that are not as the manifest of the run in `folder` has them.
+fn changed_files(folder: &Path, data: &Manifest) -> String {
+    const SHOWN: usize = 3;
+    let text = fs::read_to_string(folder.join(file::MANIFEST)).unwrap_or_default();
+    let recorded = text.parse().unwrap_or_else(|_| Manifest::default());
+    let changed: Vec<_> = data
+        .entries()
+        .iter()
+        .filter(|entry| !recorded.entries().contains(entry))
+        .map(|entry| entry.path.as_str())
+        .collect();
+    let more = match changed.len() {
+        count if count > SHOWN => format!(" and {} more", count - SHOWN),
+        _ => String::new(),
+    };
+    format!("{}{more} changed", changed[..changed.len().min(SHOWN)].join(", "))
+}
