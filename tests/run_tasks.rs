@@ -89,7 +89,7 @@ fn the_container_gets_the_contract_and_nothing_else() {
     assert_eq!(
         container.arguments.join(" "),
         "val --config /out/config.yaml --manifest /out/data.manifest --data /data --out /out \
-         --workers 3 --weights /weights/initial.safetensors"
+         --workers 3 --cache auto --weights /weights/initial.safetensors"
     );
     let mounts: Vec<_> = container.mounts.iter().map(|m| (m.target.as_str(), m.writable)).collect();
     assert_eq!(mounts, [("/data", false), ("/out", true), ("/weights/initial.safetensors", false)]);

@@ -25,9 +25,10 @@ Settings:
   nms=True              the graph ends with non-maximum suppression (export)
   epochs= batch= imgsz= seed= optimizer= lr0= conf= iou= attention= numerics= ...
   cfg=FILE              settings to use instead of the model's preset
-  workers= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
-                        change no result
+  batch=auto            the largest batch that fits into memory (train)
   resume=RUN            go on with a training that was killed or interrupted
+  workers= cache= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
+                        change no result
 
 Standard output ends with the input hash, the result hash and the run hash.
 

@@ -29,6 +29,7 @@ pub enum DiffError {
     Write { path: PathBuf, source: io::Error },
 }
 
+/// Exit status 1 says that two things differ: whatever goes wrong before is 2.
 impl Explain for DiffError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -44,6 +45,4 @@ impl Explain for DiffError {
             Self::Kinds { .. } | Self::OtherFile(_) | Self::Write { .. } => None,
         }
     }
-
-    // 1 says that two things differ: whatever goes wrong before is 2.
 }

@@ -93,11 +93,11 @@ fn data_section(a: &Run, b: &Run) -> Section {
         (Some(a), Some(b)) if a == b => Section::same(Subject::Data, ""),
         (Some(x), Some(y)) => {
             let root = Difference::new("root", Some(Held::Digest(x)), Some(Held::Digest(y)));
-            let why = lacking(a, b, |run| run.manifest.is_none(), "data.manifest");
+            let why = lacking(a, b, |run| run.manifest.is_none(), "readable data.manifest");
             Section::differs(Subject::Data, why, vec![root])
         }
         _ => {
-            let why = lacking(a, b, |run| run.manifest.is_none(), "data.manifest");
+            let why = lacking(a, b, |run| run.manifest.is_none(), "readable data.manifest");
             Section::not_compared(Subject::Data, why)
         }
     }
@@ -123,7 +123,7 @@ fn config_sections(a: &Run, b: &Run) -> [Section; 2] {
     match (&a.config, &b.config) {
         (Some(a), Some(b)) => [config::settings(a, b), config::compute(a, b)],
         _ => {
-            let why = lacking(a, b, |run| run.config.is_none(), "config");
+            let why = lacking(a, b, |run| run.config.is_none(), "readable config");
             [Subject::Config, Subject::Compute].map(|subject| Section::not_compared(subject, &why))
         }
     }

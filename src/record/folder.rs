@@ -27,6 +27,7 @@ pub mod file {
     pub const PREDICTIONS: &str = "predictions.json";
     pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
+    pub const CHECKPOINT: &str = "checkpoint";
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
     pub const REPORT: &str = "report.html";
@@ -109,7 +110,7 @@ impl RunFolder {
     }
 
     /// Removes it again, as far as nothing but what a run begins with is in it.
-    pub fn abandon(self) {
+    pub fn abandon(&self) {
         let begun =
             [file::CONFIG, file::MANIFEST, file::START].map(|name| remove(&self.path.join(name)));
         // What cannot be removed does no harm: the next run takes another name.
@@ -126,7 +127,8 @@ impl RunFolder {
         }
     }
 
-    fn clear(&self, task: Task) -> Result<(), FolderError> {
+    /// Takes out what the run before wrote.
+    pub fn clear(&self, task: Task) -> Result<(), FolderError> {
         self.remove_old(task).map_err(|e| create_error(&self.path, e))?;
         let left = files_below(&self.path).map_err(|e| create_error(&self.path, e))?;
         match left.into_iter().find(|path| is_output(task, path)) {
@@ -149,6 +151,7 @@ impl RunFolder {
             }
         }
         // What a run that failed leaves, unrecorded.
+        remove_folder(&self.path.join(file::CHECKPOINT))?;
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }

@@ -41,6 +41,11 @@ pub fn sort(task: Task, mut values: Values) -> Result<Sorted, RunError> {
     if let Some(key) = config.keys().find(|key| !known.contains(key)) {
         return Err(refusal(task, key));
     }
+    if let Some(format) = config.get("format").and_then(|format| format.as_str())
+        && let Some(answer) = foreign::format_answer(format)
+    {
+        return Err(RunError::Format { format: format.into(), answer });
+    }
     Ok(Sorted { launch, config })
 }
 
@@ -79,6 +84,7 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
         ("source", Task::Train | Task::Val | Task::Export) => Some(Task::Predict),
         ("data", Task::Predict | Task::Export) => Some(Task::Val),
         ("plots", Task::Predict | Task::Export) => Some(Task::Train),
+        ("cache", Task::Predict | Task::Export) => Some(Task::Train),
         (
             "checkpointing" | "memory" | "checkpoint_every" | "resume",
             Task::Val | Task::Predict | Task::Export,
@@ -220,6 +226,17 @@ mod tests {
                 Task::Export,
                 "dynamic=True",
                 "`dynamic` is not a setting of ybox: an exported graph takes one picture of the size `imgsz`",
+            ),
+            (
+                Task::Export,
+                "format=engine",
+                "format=engine is not written: its own tools make it from the ONNX graph",
+            ),
+            (
+                Task::Train,
+                "sync_bn=True",
+                "`sync_bn` is not a setting of ybox: a training is on one device, where a batch is \
+                 normalised as a whole",
             ),
             (Task::Val, "save=True", "`save` is a setting of predict, not of val"),
             (

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use ybox_spec::config::{AutoCheckpointing, Config};
+use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config};
 use ybox_spec::events::{Event, Line};
 use ybox_spec::record::Status;
 use ybox_spec::shortage;
@@ -27,12 +27,21 @@ const INTERRUPTED: i32 = 130;
 pub struct Heard {
     failed: Option<(String, String, Option<String>)>,
     errors: VecDeque<String>,
+    /// What `checkpointing=auto` was settled to.
+    policy: Option<Checkpointing>,
+    /// Whether an epoch was done.
+    pub trained: bool,
 }
 
 impl Heard {
     pub fn line(&mut self, line: Option<Line>) {
-        if let Some(Line { event: Event::Failed { code, message, hint }, .. }) = line {
-            self.failed = Some((code, message, hint));
+        match line.map(|line| line.event) {
+            Some(Event::Failed { code, message, hint }) => {
+                self.failed = Some((code, message, hint));
+            }
+            Some(Event::MemoryPlan(plan)) => self.policy = Some(plan.chosen),
+            Some(Event::Epoch(_)) => self.trained = true,
+            _ => {}
         }
     }
 
@@ -66,6 +75,7 @@ pub fn status(
         return Err(RunError::Trainer { code, hint, source: Said(message) });
     }
     if let Some(how) = out_of_memory(ended, &heard) {
+        let checkpointing = heard.policy.map_or(checkpointing, AutoCheckpointing::Is);
         let tried = shortage::tried(config, checkpointing);
         let advice = shortage::advice(config, checkpointing);
         return Err(RunError::OutOfMemory { how, tried, advice });
@@ -95,6 +105,7 @@ fn out_of_memory(ended: Ended, heard: &Heard) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use ybox_spec::config::TrainConfig;
+    use ybox_spec::memory::MemoryPlan;
 
     use super::*;
 
@@ -134,6 +145,17 @@ mod tests {
             assert_eq!(tried, "training yolov12n with batch=16, imgsz=640, checkpointing=auto");
             assert!(advice.contains("batch=8"), "{advice}");
         }
+        let plan = MemoryPlan {
+            batch: 16,
+            available: 0,
+            policies: Vec::new(),
+            chosen: Checkpointing::Layer,
+        };
+        let mut heard = Heard::default();
+        heard.line(Some(Line { link: None, event: Event::MemoryPlan(plan) }));
+        let Err(RunError::OutOfMemory { tried, advice, .. }) = end(137, 0, heard) else { panic!() };
+        assert!(tried.ends_with("checkpointing=layer"), "{tried}");
+        assert!(advice.contains("checkpointing=layer+head"), "{advice}");
         assert!(matches!(said(134, "an assertion failed"), Err(RunError::Crashed { .. })));
     }
 }

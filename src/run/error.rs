@@ -20,6 +20,8 @@ pub enum RunError {
     Config(#[from] ConfigError),
     #[error("`{key}` is not a setting of ybox: {answer}")]
     Foreign { key: String, answer: &'static str },
+    #[error("format={format} is not written: {answer}")]
+    Format { format: String, answer: &'static str },
     #[error("`{key}` is a setting of {}, not of {}", theirs.name(), ours.name())]
     OtherTask { key: String, ours: Task, theirs: Task },
     #[error("`names` cannot be set: class names come from the {origin}")]
@@ -70,6 +72,16 @@ pub enum RunError {
     NotAgain { folder: PathBuf, verb: &'static str, reason: String },
     #[error("{} was started with {what}", folder.display())]
     OtherInputs { folder: PathBuf, what: String },
+    #[error(
+        "memory={memory} has no effect: it caps what `checkpointing=auto` and `batch=auto` plan with"
+    )]
+    MemoryUnused { memory: String },
+    #[error("`batch=auto` and `checkpointing=auto` each need the other to be settled")]
+    TwoAutos,
+    #[error("stopped while the batch was being chosen; nothing was written")]
+    NotPlanned,
+    #[error("the trainer did not say which batch fits")]
+    NoPlan,
     #[error("the trainer failed")]
     Trainer { code: String, hint: Option<String>, source: Said },
     #[error("the trainer ended with status {status} and did not say why")]
@@ -79,6 +91,16 @@ pub enum RunError {
     OutOfMemory { how: &'static str, tried: String, advice: String },
     #[error("the trainer was killed on request; {} has no record", folder.display())]
     Killed { folder: PathBuf },
+}
+
+impl RunError {
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory { .. } => true,
+            Self::Trainer { code, .. } => code == OUT_OF_MEMORY,
+            _ => false,
+        }
+    }
 }
 
 /// Someone else's words, as the cause of an error.
@@ -97,6 +119,7 @@ impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::OtherTask { .. } | Self::Foreign { .. } => "leave it out".into(),
+            Self::Format { .. } => "export with format=onnx".into(),
             Self::NamesGiven { .. } => "leave it out, or change them there".into(),
             Self::Needs { setting, .. } => format!("add {setting}"),
             Self::ModelIsFile { model } => {
@@ -127,6 +150,9 @@ impl Explain for RunError {
             Self::OtherInputs { .. } => {
                 "a run goes on with what it was started with: leave the setting out or bring the files back; or start a new run".into()
             }
+            Self::MemoryUnused { .. } => "add one of them, or leave it out".into(),
+            Self::TwoAutos => "name the batch or the policy, as in checkpointing=layer".into(),
+            Self::NoPlan => "use an image whose trainer is of this version of ybox".into(),
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
             Self::Trainer { source, .. } | Self::Crashed { source, .. } if source.is_disk_full() => {
                 DISK_FULL.into()
@@ -139,8 +165,7 @@ impl Explain for RunError {
 
     fn exit(&self) -> u8 {
         match self {
-            Self::OutOfMemory { .. } => OUT_OF_MEMORY_EXIT,
-            Self::Trainer { code, .. } if code == OUT_OF_MEMORY => OUT_OF_MEMORY_EXIT,
+            _ if self.is_out_of_memory() => OUT_OF_MEMORY_EXIT,
             Self::OtherModel { .. }
             | Self::OtherClasses { .. }
             | Self::DataSet(_)
@@ -153,7 +178,7 @@ impl Explain for RunError {
             | Self::Source { .. }
             | Self::Conversion { .. }
             | Self::Trainer { .. } => 1,
-            Self::Killed { .. } => 130,
+            Self::Killed { .. } | Self::NotPlanned => 130,
             _ => 2,
         }
     }

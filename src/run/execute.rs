@@ -4,26 +4,34 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use ybox_spec::Digest;
-use ybox_spec::config::Task;
+use ybox_spec::batch::BatchPlan;
+use ybox_spec::config::{CacheChoice, Config, Task};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{
     Beginning, Circumstances, DataSource, ImageSource, Inputs, Record, START_SCHEMA, Status,
 };
 
+use super::batch;
+use super::cache::CachePlace;
 use super::ending::{Heard, status};
 use super::{Order, RunError, StopAfter, recorded};
-use crate::engine::{Container, Engine, Mount, Output, StopRequests};
-use crate::record::{self, FileDigests, RunFolder, Sealed, file};
+use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
+use crate::record::{self, FileDigests, FolderError, RunFolder, Sealed, file};
 use crate::ui::{Failure, RunView, rows};
 
 /// Where things lie inside the container.
 const DATA: &str = "/data";
-const OUT: &str = "/out";
+pub(super) const OUT: &str = "/out";
+pub(super) const CONFIG_PATH: &str = "/out/config.yaml";
+const CACHE: &str = "/cache";
 const WEIGHTS: &str = "/weights/initial.safetensors";
 
 /// Threads of the trainer: its pools are sized by the host's cores.
 pub(super) const PIDS_LIMIT: u32 = 1024;
 pub(super) const SHM_SIZE: u64 = 64 << 20;
+
+/// How often an automatic batch that runs out of memory is halved.
+const RETRIES: usize = 3;
 
 /// What an order is carried out with.
 pub struct Surroundings<'a> {
@@ -57,45 +65,101 @@ pub fn execute(
         recorded::same_inputs(folder, recorded, (&beginning.inputs, &manifest))?;
     }
     with.engine.prepare(&order.image)?;
-    let folder = folder(order, &beginning, &manifest)?;
-    view.say(&format!("run folder: {}", shown(order, folder.path()).display()));
-
-    let status = run_trainer(order, with, folder.path(), view)?;
-    let Beginning { inputs, image, data, weights, .. } = beginning;
-    let started = order.resumes.as_ref().map_or(beginning.started, |(_, b)| b.started.clone());
-    let circumstances = Circumstances {
-        ybox: env!("CARGO_PKG_VERSION").into(),
-        started,
-        finished: record::now_rfc3339(),
-        image,
-        data,
-        weights,
-        engine: plain(&with.engine.info()),
-        launch: plain(&order.launch),
-        host: with.host.clone(),
+    let mut order = order.clone();
+    let batch = settle_batch(&mut order, with, view)?;
+    let cache = match order.launch.cache {
+        CacheChoice::Disk => Some(CachePlace::open(with.home)?),
+        _ => None,
     };
-    let sealed = Sealed { status, inputs, config: order.config.clone(), circumstances };
-    let record = record::seal(folder.path(), sealed)?;
-    Ok(Finished { folder: folder.path().to_owned(), record })
+    let folder = folder(&order)?;
+    view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
+    if batch.is_none() {
+        (with.listen)();
+    }
+    let mut run = Run { order, batch, beginning, manifest, folder, cache };
+    let status = run.to_its_end(with, view)?;
+    run.seal(status, with)
 }
 
-/// The folder to run in, with what the trainer reads from it.
-fn folder(order: &Order, beginning: &Beginning, manifest: &Manifest) -> Result<RunFolder, Failure> {
-    if let Some((folder, _)) = &order.resumes {
-        return Ok(RunFolder::reopen(folder)?);
-    }
-    let (name, reuse) = (order.launch.name.as_deref(), order.launch.exist_ok);
-    let folder = RunFolder::create(&order.parent, name, reuse, order.config.task())?;
-    let written = record::write_config(folder.path(), &order.config)
-        .and_then(|()| record::write_manifest(folder.path(), manifest))
-        .and_then(|()| record::write_beginning(folder.path(), beginning));
-    match written {
-        Ok(()) => Ok(folder),
-        Err(error) => {
-            folder.abandon();
-            Err(error.into())
+/// An order being carried out.
+struct Run {
+    order: Order,
+    /// How the batch was chosen, where memory decides it.
+    batch: Option<BatchPlan>,
+    beginning: Beginning,
+    manifest: Manifest,
+    folder: RunFolder,
+    cache: Option<CachePlace>,
+}
+
+impl Run {
+    /// Runs the trainer; once more with half the batch where an automatic one did not fit.
+    fn to_its_end(&mut self, with: &Surroundings, view: &mut RunView) -> Result<Status, Failure> {
+        loop {
+            self.write_start()?;
+            let place = (self.folder.path(), self.cache.as_ref());
+            let (heard, ended) = run_trainer(&self.order, with, place, view)?;
+            let is_early = !heard.trained;
+            let shown = shown(&self.order, self.folder.path());
+            let of = (&self.order.config, self.order.launch.checkpointing);
+            let error = match status(ended, with.stop, heard, of, shown) {
+                Ok(status) => return Ok(status),
+                Err(error) => error,
+            };
+            let Some(plan) = smaller(self.batch.as_ref(), &error).filter(|_| is_early) else {
+                say_what_stays(&self.order, shown, view);
+                return Err(error.into());
+            };
+            view.say(&format!("note: {error}: trying again with batch={}", plan.batch));
+            set_batch(&mut self.order, &plan);
+            self.batch = Some(plan);
+            self.folder.clear(self.order.config.task())?;
         }
     }
+
+    /// Writes what the trainer reads, and what the run starts from; one that goes on has it all.
+    fn write_start(&mut self) -> Result<(), Failure> {
+        if self.order.resumes.is_some() {
+            return Ok(());
+        }
+        self.beginning.inputs.config = self.order.config.digest();
+        let folder = self.folder.path();
+        let written = record::write_config(folder, &self.order.config)
+            .and_then(|()| record::write_manifest(folder, &self.manifest))
+            .and_then(|()| record::write_beginning(folder, &self.beginning));
+        if written.is_err() {
+            self.folder.abandon();
+        }
+        Ok(written?)
+    }
+
+    fn seal(self, status: Status, with: &Surroundings) -> Result<Finished, Failure> {
+        let Self { order, batch, beginning, folder, .. } = self;
+        let Beginning { inputs, image, data, weights, started, .. } = beginning;
+        let circumstances = Circumstances {
+            ybox: env!("CARGO_PKG_VERSION").into(),
+            started: order.resumes.map_or(started, |(_, first)| first.started),
+            finished: record::now_rfc3339(),
+            image,
+            data,
+            weights,
+            engine: plain(&with.engine.info()),
+            launch: plain(&order.launch),
+            batch,
+            host: with.host.clone(),
+        };
+        let sealed = Sealed { status, inputs, config: order.config, circumstances };
+        let record = record::seal(folder.path(), sealed)?;
+        Ok(Finished { folder: folder.path().to_owned(), record })
+    }
+}
+
+fn folder(order: &Order) -> Result<RunFolder, FolderError> {
+    if let Some((folder, _)) = &order.resumes {
+        return RunFolder::reopen(folder);
+    }
+    let (name, reuse) = (order.launch.name.as_deref(), order.launch.exist_ok);
+    RunFolder::create(&order.parent, name, reuse, order.config.task())
 }
 
 fn beginning(order: &Order, manifest: &Manifest) -> Result<Beginning, RunError> {
@@ -115,6 +179,32 @@ fn beginning(order: &Order, manifest: &Manifest) -> Result<Beginning, RunError> 
         launch: order.launch.clone(),
         started: record::now_rfc3339(),
     })
+}
+
+/// Puts a number into the config where memory is to decide it. From then on a request to stop is
+/// the trainer's to obey.
+fn settle_batch(
+    order: &mut Order,
+    with: &Surroundings,
+    view: &mut RunView,
+) -> Result<Option<BatchPlan>, Failure> {
+    let (Some(auto), Config::Train(config)) = (order.batch, &order.config) else { return Ok(None) };
+    (with.listen)();
+    let plan = batch::plan(order, config, auto, with, view)?;
+    set_batch(order, &plan);
+    Ok(Some(plan))
+}
+
+fn set_batch(order: &mut Order, plan: &BatchPlan) {
+    if let Config::Train(config) = &mut order.config {
+        config.batch = plan.batch;
+    }
+}
+
+/// What to try after an automatic batch ran out of memory.
+fn smaller(batch: Option<&BatchPlan>, error: &RunError) -> Option<BatchPlan> {
+    let batch = batch.filter(|batch| error.is_out_of_memory() && batch.failed.len() < RETRIES)?;
+    batch.halved()
 }
 
 fn plain(value: &impl serde::Serialize) -> Value {
@@ -160,16 +250,15 @@ fn inputs(order: &Order, manifest: &Manifest) -> Result<Inputs, RunError> {
     })
 }
 
-/// Runs the container; the error is the trainer's own where it gave one.
+/// Runs the container to its end; also says what was heard of it.
 fn run_trainer(
     order: &Order,
     with: &Surroundings,
-    folder: &Path,
+    (folder, cache): (&Path, Option<&CachePlace>),
     view: &mut RunView,
-) -> Result<Status, Failure> {
-    let container = container(order, folder, with.engine);
+) -> Result<(Heard, Ended), Failure> {
+    let container = container(order, folder, cache, with.engine);
     let mut heard = Heard::default();
-    (with.listen)();
     let ended = with.engine.run(&container, with.stop, &mut |output| match output {
         Output::Out(text) => {
             let event = serde_json::from_str(&text).ok();
@@ -182,21 +271,16 @@ fn run_trainer(
         }
     });
     view.ended(shown(order, &folder.join(file::EVENTS)));
-    let status = status(
-        ended?,
-        with.stop,
-        heard,
-        (&order.config, order.launch.checkpointing),
-        shown(order, folder),
-    );
-    if status.is_err() {
-        let shown = shown(order, folder).display();
-        view.say(&format!("{shown} stays, without a record"));
-        if order.config.task() == Task::Train {
-            view.say(&format!("`ybox run train resume={shown}` goes on with it"));
-        }
+    Ok((heard, ended?))
+}
+
+/// `folder` as it is shown.
+fn say_what_stays(order: &Order, folder: &Path, view: &RunView) {
+    let shown = folder.display();
+    view.say(&format!("{shown} stays, without a record"));
+    if order.config.task() == Task::Train {
+        view.say(&format!("`ybox run train resume={shown}` goes on with it"));
     }
-    Ok(status?)
 }
 
 fn stop_after(point: StopAfter) -> [String; 2] {
@@ -206,12 +290,17 @@ fn stop_after(point: StopAfter) -> [String; 2] {
     }
 }
 
-fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
-    let mount = |source: &Path, target: &str, writable| Mount {
-        source: source.to_owned(),
-        target: target.into(),
-        writable,
-    };
+/// A folder or file of the host inside the container.
+pub(super) fn mount(source: &Path, target: &str, writable: bool) -> Mount {
+    Mount { source: source.to_owned(), target: target.into(), writable }
+}
+
+fn container(
+    order: &Order,
+    folder: &Path,
+    cache: Option<&CachePlace>,
+    engine: &dyn Engine,
+) -> Container {
     let mut mounts = vec![mount(folder, OUT, true)];
     if !order.wanted.is_empty() {
         mounts.insert(0, mount(&order.root, DATA, false));
@@ -219,7 +308,7 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     let mut arguments: Vec<String> = [
         order.config.task().name(),
         "--config",
-        &format!("{OUT}/{}", file::CONFIG),
+        CONFIG_PATH,
         "--manifest",
         &format!("{OUT}/{}", file::MANIFEST),
         "--data",
@@ -231,6 +320,14 @@ fn container(order: &Order, folder: &Path, engine: &dyn Engine) -> Container {
     ]
     .map(str::to_owned)
     .into();
+    if [Task::Train, Task::Val].contains(&order.config.task()) {
+        arguments.extend(["--cache".to_owned(), order.launch.cache.name().to_owned()]);
+    }
+    if let Some(cache) = cache {
+        mounts.push(mount(&cache.folder, CACHE, true));
+        let budget = cache.budget.to_string();
+        arguments.extend(["--cache-dir", CACHE, "--cache-bytes", &budget].map(str::to_owned));
+    }
     if order.config.task() == Task::Train {
         let policy = order.launch.checkpointing.name();
         arguments.extend(["--checkpointing".to_owned(), policy.to_owned()]);

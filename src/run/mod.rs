@@ -2,6 +2,8 @@
 //! How a container runs is `engine`'s, what a record holds and how it is checked is `record`'s.
 
 mod arguments;
+mod batch;
+mod cache;
 mod convert;
 mod ending;
 mod error;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task, TrainConfig,
-    ValConfig, model_names,
+    AutoCheckpointing, Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task,
+    TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::{DataSet, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
@@ -14,6 +14,7 @@ use ybox_spec::record::Beginning;
 use ybox_spec::weights::WeightsInfo;
 
 use super::arguments::{self, Sorted};
+use super::batch::{self, AutoBatch};
 use super::{RunError, resume, source};
 use crate::image::{Store, StoredImage};
 use crate::record::{Wanted, pictures, pictures_and_labels};
@@ -36,10 +37,12 @@ pub struct Request {
 }
 
 /// A run that can start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Order {
     pub config: Config,
     pub launch: Launch,
+    /// Where memory is to decide the config's batch.
+    pub batch: Option<AutoBatch>,
     pub image: StoredImage,
     /// Folder that the data lie in. Absolute.
     pub root: PathBuf,
@@ -72,6 +75,8 @@ struct Given<'a> {
     /// From `cfg=`.
     preset: Option<Values>,
     config: Values,
+    /// A batch that was in these, and is none yet.
+    batch: Option<AutoBatch>,
 }
 
 /// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
@@ -99,7 +104,7 @@ impl<'a> Given<'a> {
         let file = cfg.map(|cfg| read_preset(&request.directory.join(cfg), request.task));
         let file = file.transpose()?;
         let mut layers = vec![take_weights(request.task, &mut line)?];
-        let preset = file.map(|file| {
+        let mut preset = file.map(|file| {
             layers.insert(0, file.launch);
             file.config
         });
@@ -107,7 +112,10 @@ impl<'a> Given<'a> {
         if !["auto", "cpu"].contains(&launch.device.as_str()) {
             return Err(RunError::Device { device: launch.device });
         }
-        Ok(Self { request, launch, preset, config: line.config })
+        let mut config = line.config;
+        let batch = batch::take(preset.iter_mut().chain([&mut config]));
+        check_autos(&launch, batch)?;
+        Ok(Self { request, launch, preset, config, batch })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -155,6 +163,7 @@ impl<'a> Given<'a> {
         Order {
             config,
             launch: self.launch,
+            batch: self.batch,
             image,
             root,
             wanted,
@@ -164,6 +173,18 @@ impl<'a> Given<'a> {
             resumes: None,
             stop_after: None,
         }
+    }
+}
+
+/// What is settled by memory needs the rest to be known, and a cap needs something to be settled.
+fn check_autos(launch: &Launch, batch: Option<AutoBatch>) -> Result<(), RunError> {
+    let policy = launch.checkpointing == AutoCheckpointing::Auto;
+    match &launch.memory {
+        _ if policy && batch.is_some() => Err(RunError::TwoAutos),
+        Some(memory) if !policy && batch.is_none() => {
+            Err(RunError::MemoryUnused { memory: memory.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

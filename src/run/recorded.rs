@@ -76,6 +76,7 @@ impl Recorded {
         let parent = self.folder.parent().unwrap_or(directory).to_owned();
         Ok(Order {
             config: self.config.clone(),
+            batch: None,
             image,
             root,
             wanted: self.wanted(),

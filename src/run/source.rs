@@ -44,11 +44,16 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
     let refuse = |reason: &str| RunError::Source { given: given.into(), reason: reason.into() };
     let place = directory.join(given);
     let source = if place.is_file() {
+        if is_video(given) {
+            return Err(refuse(VIDEO));
+        }
         single(&place)
     } else if place.is_dir() {
         folder(&place)
     } else if is_pattern(given) {
         glob(directory, given)
+    } else if let Some(reason) = moving(given) {
+        return Err(refuse(reason));
     } else if given.contains("://") {
         return Err(refuse("a run has no network; download the pictures first"));
     } else {
@@ -61,6 +66,28 @@ pub fn find(directory: &Path, given: &str) -> Result<Source, RunError> {
         },
         Some(source) => Ok(source),
         None => Err(refuse("there is no such folder")),
+    }
+}
+
+const VIDEO: &str = "ybox works on pictures, not on videos; cut it into pictures first";
+
+fn is_video(name: &str) -> bool {
+    let ending = Path::new(name).extension().map(|ending| ending.to_ascii_lowercase());
+    let videos = ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts"];
+    ending.is_some_and(|ending| videos.iter().any(|video| ending == *video))
+}
+
+/// Why a camera, a screen or a stream is no source.
+fn moving(given: &str) -> Option<&'static str> {
+    let stream = ["rtsp://", "rtmp://", "tcp://"].iter().any(|scheme| given.starts_with(scheme));
+    let camera = !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_digit());
+    match given.split(' ').next() {
+        _ if stream => Some("a run has no network, and ybox works on pictures, not on streams"),
+        _ if camera => {
+            Some("ybox works on pictures, not on cameras; there is no file of that name")
+        }
+        Some("screen") => Some("ybox works on pictures, not on the screen"),
+        _ => None,
     }
 }
 
@@ -138,7 +165,15 @@ mod tests {
 
     fn set() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["a/1.jpg", "a/2.PNG", "a/note.txt", "a/deep/3.jpg", "b/1.jpg", "empty/x.txt"] {
+        for file in [
+            "a/1.jpg",
+            "a/2.PNG",
+            "a/note.txt",
+            "a/deep/3.jpg",
+            "b/1.jpg",
+            "empty/x.txt",
+            "a/film.MP4",
+        ] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
@@ -173,6 +208,10 @@ mod tests {
             ("empty", "there are no pictures"),
             ("a/note.txt", "there are no pictures"),
             ("a/*.webp", "there are no pictures"),
+            ("0", "ybox works on pictures, not on cameras; there is no file of that name"),
+            ("screen", "ybox works on pictures, not on the screen"),
+            ("rtsp://x/y", "a run has no network, and ybox works on pictures, not on streams"),
+            ("a/film.MP4", VIDEO),
             ("https://x/y.jpg", "a run has no network; download the pictures first"),
         ] {
             let message = find(dir.path(), given).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 //! The rows of numbers that a run prints: columns of one width, so that epochs line up however far
 //! apart they are printed, and 80 characters in all, as the narrowest terminals have.
 
+use ybox_spec::batch::BatchPlan;
 use ybox_spec::events::{Epoch, Event, Losses, Metrics, Progress};
 use ybox_spec::memory::{MemoryPlan, MemorySize, PlannedPolicy};
 
@@ -33,6 +34,33 @@ pub fn memory_plan(plan: &MemoryPlan) -> String {
         "memory for batch={}, of {available} that may be used:\n{}",
         plan.batch,
         table(&header, &rows, &header[1..3])
+    )
+}
+
+/// What batches would need: powers of two, and the one that is taken.
+pub fn batch_plan(plan: &BatchPlan) -> String {
+    let last = u64::from(plan.batch) * 2;
+    let mut batches: Vec<_> = (0..32).map(|power| 1_u32 << power).collect();
+    batches.retain(|batch| u64::from(*batch) <= last);
+    batches.push(plan.batch);
+    batches.sort_unstable();
+    batches.dedup();
+    let row = |batch: &u32| {
+        let says = match plan.peak(*batch) <= plan.available {
+            _ if *batch == plan.batch => "taken",
+            true if *batch > plan.pictures => "more than there are pictures",
+            true => "fits",
+            false => "too much",
+        };
+        vec![batch.to_string(), MemorySize(plan.peak(*batch)).to_string(), says.to_owned()]
+    };
+    let rows: Vec<_> = batches.iter().map(row).collect();
+    let header = ["batch", "predicted", ""];
+    let (available, free) = (MemorySize(plan.available), MemorySize(plan.free));
+    format!(
+        "memory under checkpointing={}, of {available} that may be used ({free} are free):\n{}",
+        plan.checkpointing.name(),
+        table(&header, &rows, &header[..2])
     )
 }
 
@@ -162,6 +190,22 @@ mod tests {
         ];
         let plan = MemoryPlan::new(16, 2 << 30, policies);
         insta::assert_snapshot!(memory_plan(&plan));
+    }
+
+    #[test]
+    fn a_batch_plan_says_what_is_taken() {
+        let plan = BatchPlan {
+            checkpointing: Checkpointing::Layer,
+            share: 0.6,
+            free: 3 << 30,
+            available: 1200 << 20,
+            fixed: 120 << 20,
+            per_picture: 100 << 20,
+            pictures: 205,
+            batch: 0,
+            failed: Vec::new(),
+        };
+        insta::assert_snapshot!(batch_plan(&plan.settled()));
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl RunView {
             }
             Event::Settings { values } => self.settings(values),
             Event::MemoryPlan(plan) => self.say(rows::memory_plan(plan).trim_end()),
+            Event::BatchPlan(plan) => self.say(rows::batch_plan(plan).trim_end()),
             // In force all along, or as the schedule has it: for the log.
             Event::Augmentation { .. } => {}
             Event::Note { message, file, line, .. } => self.note(message, file.as_deref(), *line),

@@ -19,9 +19,12 @@ use ybox::record::verify::{Report, Subject, verify};
 use ybox::run::{self, Finished, Request, Surroundings};
 use ybox::ui::{Failure, RunView, Screen};
 use ybox_spec::Digest;
+use ybox_spec::batch::BatchPlan;
 use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::{Config, Task};
-use ybox_spec::events::{ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, Progress};
+use ybox_spec::events::{
+    ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, OUT_OF_MEMORY, Progress,
+};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::weights::{METADATA_KEY, WeightsInfo};
 
@@ -275,6 +278,8 @@ pub enum Mood {
     Fails,
     Crashes,
     OutOfMemory,
+    /// Runs out of memory with more than this many pictures at a time.
+    OutOfMemoryAbove(u32),
     /// Reports this many label problems.
     Notes(u32),
     /// Ends well, but writes no weights.
@@ -292,6 +297,8 @@ pub struct StandIn {
     pub stop: StopRequests,
     /// What the last container was given.
     pub container: Mutex<Option<Container>>,
+    /// The first word of every container's arguments.
+    pub verbs: Mutex<Vec<String>>,
 }
 
 impl Engine for StandIn {
@@ -314,8 +321,13 @@ impl Engine for StandIn {
         output: &mut dyn FnMut(Output),
     ) -> Result<Ended, Failure> {
         *self.container.lock().unwrap() = Some(container.clone());
+        self.verbs.lock().unwrap().push(container.arguments[0].clone());
         if container.arguments[0] == "convert" {
             let code = convert(container, output);
+            return Ok(Ended { code, out_of_memory: false });
+        }
+        if container.arguments[0] == "batch" {
+            let code = plan_batch(container, self.mood, output);
             return Ok(Ended { code, out_of_memory: false });
         }
         let code = Trainer::new(container, self, stop, output).run();
@@ -402,6 +414,7 @@ impl<'a> Trainer<'a> {
             Mood::Fails => return self.fail(),
             Mood::Crashes => return self.crash(),
             Mood::OutOfMemory => return 137,
+            Mood::OutOfMemoryAbove(most) if self.batch() > most => return 137,
             _ => {}
         }
         let done = match self.config.clone() {
@@ -432,6 +445,13 @@ impl<'a> Trainer<'a> {
         fs::create_dir_all(self.out.join(name).parent().unwrap())
             .and_then(|()| fs::write(self.out.join(name), content))
             .map_err(|e| format!("cannot write /out/{}: {e}", name.display()))
+    }
+
+    fn batch(&self) -> u32 {
+        match &self.config {
+            Config::Train(config) => config.batch,
+            _ => 1,
+        }
     }
 
     fn notes(&mut self) {
@@ -639,6 +659,37 @@ impl<'a> Trainer<'a> {
         }
         Ok(0)
     }
+}
+
+/// Says that twenty pictures fit, or in a bad mood why none does.
+fn plan_batch(container: &Container, mood: Mood, output: &mut dyn FnMut(Output)) -> i32 {
+    let (_, options) = container.arguments.split_first().unwrap();
+    let option = |name: &str| &options.chunks(2).find(|pair| pair[0] == name).unwrap()[1];
+    let text = fs::read_to_string(outside(container, option("--config"))).unwrap();
+    assert!(matches!(serde_yaml::from_str(&text), Ok(Config::Train(_))));
+    let mut log =
+        EventLog::create(&outside(container, option("--out")).join("events.jsonl")).unwrap();
+    let plan = BatchPlan {
+        checkpointing: option("--checkpointing").parse().unwrap(),
+        share: option("--share").parse().unwrap(),
+        free: 4 << 30,
+        available: 2100 << 20,
+        fixed: 100 << 20,
+        per_picture: 100 << 20,
+        pictures: 1000,
+        batch: 0,
+        failed: Vec::new(),
+    };
+    let (event, code) = match mood {
+        Mood::Fails => {
+            let message = "out of memory: no batch fits".into();
+            let hint = Some("any of these needs less: imgsz=224".into());
+            (Event::Failed { code: OUT_OF_MEMORY.into(), message, hint }, 1)
+        }
+        _ => (Event::BatchPlan(plan.settled()), 0),
+    };
+    output(Output::Out(log.append(event).unwrap()));
+    code
 }
 
 /// Copies what is not empty.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Digest;
+use crate::batch::BatchPlan;
 use crate::config::Task;
 use crate::intervention::Intervention;
 use crate::memory::MemoryPlan;
@@ -42,6 +43,8 @@ pub enum Event {
     },
     /// What `checkpointing=auto` found.
     MemoryPlan(MemoryPlan),
+    /// What `batch=auto` found.
+    BatchPlan(BatchPlan),
     /// The trainer acted to keep the training healthy.
     Intervention(Intervention),
     /// How far a phase has come. Not logged.

@@ -5,6 +5,7 @@
 
 pub mod amp;
 pub mod augmentation;
+pub mod batch;
 pub mod canonical;
 pub mod chain;
 pub mod config;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::batch::BatchPlan;
 use crate::chain::ChainHead;
 use crate::config::{AttentionPath, Config, Launch, Numerics};
 use crate::events::LogHead;
@@ -157,6 +158,9 @@ pub struct Circumstances {
     pub engine: Value,
     /// The launch settings.
     pub launch: Value,
+    /// How `batch=auto` was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlan>,
     /// Facts of `ybox probe`.
     pub host: Value,
 }

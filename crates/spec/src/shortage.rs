@@ -35,8 +35,9 @@ pub fn advice(config: &Config, checkpointing: AutoCheckpointing) -> String {
 
 fn for_training(config: &TrainConfig, checkpointing: AutoCheckpointing) -> Vec<String> {
     let mut settings = Vec::new();
-    let least = AutoCheckpointing::Is(Checkpointing::LayerHead);
-    if checkpointing != least {
+    let least = Checkpointing::LayerHead;
+    // `auto` would have taken it where nothing else fits.
+    if matches!(checkpointing, AutoCheckpointing::Is(policy) if policy != least) {
         settings.push(format!("checkpointing={} (more time, the same bits)", least.name()));
     }
     if config.batch > 1 {
@@ -81,6 +82,8 @@ mod tests {
              imgsz=448"
         );
         assert_eq!(advice(&train(1, 64), MOST), "any of these needs less: imgsz=32");
+        let auto = advice(&train(2, 64), AutoCheckpointing::Auto);
+        assert_eq!(auto, "any of these needs less: batch=1, imgsz=32");
         assert!(advice(&train(1, 32), MOST).starts_with("end what else"));
         let val = Config::Val(ValConfig::default());
         assert_eq!(advice(&val, NONE), "any of these needs less: imgsz=448, workers=1");

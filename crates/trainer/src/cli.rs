@@ -7,17 +7,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ybox_spec::config::{AutoCheckpointing, CheckpointEvery, Checkpointing, Config, Task};
+use ybox_spec::config::{
+    AutoCheckpointing, CacheChoice, CheckpointEvery, Checkpointing, Config, Task, TrainConfig,
+};
 use ybox_spec::events::Event;
 use ybox_spec::memory::MemorySize;
 
+use crate::caching::Caching;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
 use crate::stop::Stop;
-use crate::{convert, export, out_of_memory, predict, train, val};
+use crate::{batch, convert, export, out_of_memory, predict, train, val};
 
 /// Exit status of a run that saved and stopped on request.
 const INTERRUPTED: u8 = 130;
@@ -35,6 +38,9 @@ enum Command {
     /// Print the bytes that a training takes; checkpointing=auto asks in a process of its own
     #[command(hide = true)]
     Measure(MeasureArgs),
+    /// Say how large a batch fits; batch=auto asks before the config is hashed
+    #[command(hide = true)]
+    Batch(batch::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +66,15 @@ struct TaskArgs {
     /// Draw no curves and no sample pictures
     #[arg(long)]
     no_plots: bool,
+    /// Where decoded pictures are kept: auto (in memory, up to 2 GiB a split), off, ram or disk
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    cache: CacheChoice,
+    /// Folder of a cache on the disk, which no other process uses
+    #[arg(long, value_name = "DIR", requires = "cache_bytes")]
+    cache_dir: Option<PathBuf>,
+    /// The most bytes that are added to it
+    #[arg(long, value_name = "BYTES")]
+    cache_bytes: Option<u64>,
     /// What runs again in backward to save memory: none, attention, layer, layer+head, or auto for
     /// the first of these that fits
     #[arg(long, value_name = "POLICY", default_value = "none")]
@@ -97,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => (Task::Export, args),
         Command::Convert(args) => return convert::main(&args),
         Command::Measure(args) => return measure(&args),
+        Command::Batch(args) => return plan_batch(&args),
     };
     let started = Instant::now();
     let (config, mut job) = match prepare(task, &args) {
@@ -106,7 +122,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match out_of_memory::noticed(&config, job.checkpointing, || run(&config, &mut job)) {
+    let ended = out_of_memory::noticed(|| run(&config, &mut job))
+        .unwrap_or_else(|shortage| Err(shortage.error(&config, job.checkpointing)));
+    match ended {
         Ok(Outcome::Finished) => {
             job.emit.say(Event::Finished { seconds: started.elapsed().as_secs_f64() });
             ExitCode::SUCCESS
@@ -124,7 +142,12 @@ pub fn main() -> ExitCode {
 
 fn measure(args: &MeasureArgs) -> ExitCode {
     let measured = read_config(&args.config).and_then(|config| match config {
-        Config::Train(config) => train::measure(&config, args.policy, args.batch),
+        Config::Train(config) => {
+            let config = TrainConfig { batch: args.batch, ..config };
+            let policy = AutoCheckpointing::Is(args.policy);
+            out_of_memory::noticed(|| train::measure(&config, args.policy))
+                .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
+        }
         other => Err(TrainerError::WrongTask { config: other.task().name() }),
     });
     match measured {
@@ -134,7 +157,24 @@ fn measure(args: &MeasureArgs) -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            match error {
+                TrainerError::OutOfMemory { .. } => ExitCode::from(train::OUT_OF_MEMORY),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn plan_batch(args: &batch::Args) -> ExitCode {
+    let config = read_config(&args.config).and_then(|config| match config {
+        Config::Train(config) => Ok(config),
+        other => Err(TrainerError::WrongTask { config: other.task().name() }),
+    });
+    match config {
+        Ok(config) => batch::main(args, &config),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
         }
     }
 }
@@ -162,6 +202,7 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         workers: cli.workers.max(1),
         plots: !cli.no_plots,
         checkpointing: cli.checkpointing,
+        cache: Caching::new(cli.cache, cli.memory, cli.cache_dir.as_deref().zip(cli.cache_bytes))?,
         memory: cli.memory,
         config: cli.config.clone(),
         emit: log.map_err(TrainerError::writing(&cli.out))?,

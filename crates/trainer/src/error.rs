@@ -30,6 +30,15 @@ pub enum TrainerError {
     WrongTask { config: &'static str },
     #[error("what a step needs under checkpointing={policy} could not be measured: {reason}")]
     NotMeasured { policy: &'static str, reason: String },
+    #[error(
+        "out of memory: not even a small batch could be measured under \
+         checkpointing={policy}: {reason}"
+    )]
+    NoRoom { policy: &'static str, reason: String, advice: String },
+    #[error("out of memory: no batch fits under checkpointing={policy}: {reason}")]
+    NoBatch { policy: &'static str, reason: String, advice: String },
+    #[error("cache=disk needs a folder")]
+    NoCacheFolder,
     #[error("portable numerics need a CPU with AVX2, which this one has not")]
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
@@ -97,9 +106,10 @@ impl TrainerError {
             Self::NotPortable => "no-avx2",
             Self::AttentionPath { .. } => "no-such-attention-path",
             Self::NoWeights => "no-weights",
+            Self::NoCacheFolder => "no-cache-folder",
             Self::Diverged { .. } => "training-diverged",
             Self::NotFinite { .. } => "weights-not-finite",
-            Self::OutOfMemory { .. } => OUT_OF_MEMORY,
+            Self::OutOfMemory { .. } | Self::NoRoom { .. } | Self::NoBatch { .. } => OUT_OF_MEMORY,
             Self::Data(error) => error.code(),
             Self::Picture(_) => "write-failed",
             Self::Spec(_) | Self::Model(_) => "bad-config",
@@ -120,7 +130,9 @@ impl TrainerError {
                 "a lower lr0, a larger batch or more warmup_epochs mends it most often; \
                  docs/stability.md says how to find the cause"
             }
-            Self::OutOfMemory { advice, .. } => advice,
+            Self::OutOfMemory { advice, .. }
+            | Self::NoRoom { advice, .. }
+            | Self::NoBatch { advice, .. } => advice,
             Self::Data(error) => error.hint()?,
             _ => return None,
         };

@@ -6,6 +6,7 @@ use ybox_spec::config::{AutoCheckpointing, CheckpointEvery};
 use ybox_spec::manifest::Manifest;
 use ybox_spec::memory::MemorySize;
 
+use crate::caching::Caching;
 use crate::emit::Emitter;
 use crate::stop::Stop;
 
@@ -19,6 +20,8 @@ pub struct Job {
     /// Whether to draw curves and sample pictures.
     pub plots: bool,
     pub checkpointing: AutoCheckpointing,
+    /// Where decoded pictures are kept.
+    pub cache: Caching,
     /// The most that `checkpointing=auto` plans with.
     pub memory: Option<MemorySize>,
     /// The file of the config.

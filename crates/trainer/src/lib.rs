@@ -1,6 +1,8 @@
 //! The YOLOv12 trainer that ybox runs inside its images: training, validation, prediction.
 
 pub mod anchors;
+mod batch;
+mod caching;
 pub mod cli;
 pub mod coco;
 pub mod convert;

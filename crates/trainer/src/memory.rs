@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use ybox_spec::memory::MemorySize;
+
 /// Resident bytes, or 0 where the kernel does not say.
 pub fn resident_bytes() -> u64 {
     field("/proc/self/status", "VmRSS:").unwrap_or(0)
@@ -20,11 +22,24 @@ pub fn available_bytes() -> u64 {
     left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
 }
 
+/// Bytes that this process may still take if it may take at most `cap` in all.
+pub fn available_under(cap: Option<MemorySize>) -> u64 {
+    let there_is = available_bytes();
+    cap.map_or(there_is, |cap| cap.0.saturating_sub(resident_bytes()).min(there_is))
+}
+
 /// Memory in use and its limit, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     pub used: u64,
     pub limit: u64,
+}
+
+impl Room {
+    /// Whether a sixteenth or less is left.
+    pub fn is_full(self) -> bool {
+        self.limit.saturating_sub(self.used) <= self.limit / 16
+    }
 }
 
 /// Of the limits on this process the one that is nearest: of the machine, the container, or the
@@ -78,6 +93,12 @@ mod tests {
         assert!(resident_bytes() > 1 << 20);
         assert!(peak_bytes() >= resident_bytes() / 2);
         assert!(available_bytes() > 0);
+    }
+
+    #[test]
+    fn room_is_full_when_nearly_all_is_used() {
+        let full = |used| Room { used, limit: 160 }.is_full();
+        assert_eq!([149, 150, 170].map(full), [false, true, true]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use ybox_spec::shortage;
 use crate::error::TrainerError;
 use crate::memory::{Room, room};
 
+/// oneDNN says this where it finds no memory for its code, but for other reasons too.
+const NO_PRIMITIVE: &str = "could not create a primitive";
+
 /// What an allocation lacked, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shortage {
@@ -19,26 +22,19 @@ pub struct Shortage {
     pub room: Option<Room>,
 }
 
-/// Does `work` of `config`, and turns a failed allocation in it into an error. Other panics go on.
+/// Does `work`; a failed allocation in it is a [`Shortage`]. Other panics go on.
 pub fn noticed<T>(
-    config: &Config,
-    checkpointing: AutoCheckpointing,
     work: impl FnOnce() -> Result<T, TrainerError>,
-) -> Result<T, TrainerError> {
-    let out_of_memory = |shortage| TrainerError::OutOfMemory {
-        tried: shortage::tried(config, checkpointing),
-        advice: shortage::advice(config, checkpointing),
-        shortage,
-    };
+) -> Result<Result<T, TrainerError>, Shortage> {
     be_quiet_about_shortages();
     match panic::catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Err(TrainerError::Torch(error))) => Err(match Shortage::told_by(&error.to_string()) {
-            Some(shortage) => out_of_memory(shortage),
-            None => error.into(),
-        }),
-        Ok(result) => result,
+        Ok(Err(TrainerError::Torch(error))) => match Shortage::told_by(&error.to_string()) {
+            Some(shortage) => Err(shortage),
+            None => Ok(Err(error.into())),
+        },
+        Ok(result) => Ok(result),
         Err(payload) => match Shortage::told_by(text(payload.as_ref())) {
-            Some(shortage) => Err(out_of_memory(shortage)),
+            Some(shortage) => Err(shortage),
             None => panic::resume_unwind(payload),
         },
     }
@@ -60,15 +56,27 @@ fn text(payload: &(dyn Any + Send)) -> &str {
 }
 
 impl Shortage {
+    /// As the end of the task of `config`.
+    pub fn error(self, config: &Config, checkpointing: AutoCheckpointing) -> TrainerError {
+        TrainerError::OutOfMemory {
+            tried: shortage::tried(config, checkpointing),
+            advice: shortage::advice(config, checkpointing),
+            shortage: self,
+        }
+    }
+
     /// Reads the words of libtorch: `None` where they are not about memory.
     fn told_by(text: &str) -> Option<Self> {
         if text.contains("CUDA out of memory") {
             return Some(Self::on_gpu(text));
         }
         let words = ["DefaultCPUAllocator: can't allocate memory", "std::bad_alloc"];
-        words.iter().any(|word| text.contains(word)).then(|| Self {
+        let room = room();
+        let is_told = words.iter().any(|word| text.contains(word))
+            || text.contains(NO_PRIMITIVE) && room.is_some_and(Room::is_full);
+        is_told.then(|| Self {
             needed: after(text, "you tried to allocate ").and_then(|bytes| bytes.parse().ok()),
-            room: room(),
+            room,
         })
     }
 
@@ -136,7 +144,9 @@ mod tests {
         let room = shortage.room.unwrap();
         assert!(room.used > 0 && room.limit > room.used, "{room:?}");
         assert_eq!(Shortage::told_by("std::bad_alloc").unwrap().needed, None);
-        assert_eq!(Shortage::told_by("mat1 and mat2 shapes cannot be multiplied"), None);
+        for other in ["mat1 and mat2 shapes cannot be multiplied", NO_PRIMITIVE] {
+            assert_eq!(Shortage::told_by(other), None);
+        }
 
         let gpu = "CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of \
             8.00 GiB of which 100.00 MiB is free. Including non-PyTorch memory, this process has";
@@ -148,10 +158,8 @@ mod tests {
 
     #[test]
     fn other_panics_go_on() {
-        let config = Config::Val(Default::default());
         let work = || -> Result<(), TrainerError> { panic!("something else") };
-        let checkpointing = AutoCheckpointing::Auto;
-        let caught = panic::catch_unwind(|| noticed(&config, checkpointing, work));
+        let caught = panic::catch_unwind(|| noticed(work));
         assert_eq!(text(caught.unwrap_err().as_ref()), "something else");
     }
 }

@@ -121,10 +121,7 @@ fn one_picture(
 
 fn labelled(found: &[Detection], names: &[String]) -> Vec<LabelledBox> {
     let label = |d: &Detection| format!("{} {:.2}", names[d.class as usize], d.score);
-    found
-        .iter()
-        .map(|d| LabelledBox { corners: d.bbox, class: d.class, label: label(d) })
-        .collect()
+    found.iter().map(|d| LabelledBox { corners: d.bbox, class: d.class, label: label(d) }).collect()
 }
 
 /// `class cx cy w h score`, the box normalised, best first.

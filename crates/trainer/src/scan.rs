@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ybox_spec::config::{TrainConfig, ValConfig};
 
-use crate::data::cache::DEFAULT_BYTES;
 use crate::data::{self, ScanOptions, Split};
 use crate::error::TrainerError;
 use crate::job::Job;
@@ -64,7 +63,8 @@ fn read(
         names: names.map(Arc::from),
         imgsz,
         workers: job.workers,
-        cache_bytes: DEFAULT_BYTES,
+        cache_bytes: job.cache.memory(),
+        disk: job.cache.disk(),
     };
     let emit = &mut job.emit;
     let mut phase = None;
@@ -75,5 +75,6 @@ fn read(
     for problem in &scanned.problems {
         job.emit.say(problem.into());
     }
+    job.cache.note(split, &scanned, &mut job.emit);
     Ok(scanned)
 }

@@ -5,11 +5,13 @@
 mod data_support;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use data_support::{Drawn, OPTIONS, bccd, patterned};
 use ybox_spec::Digest;
 use ybox_spec::config::TrainConfig;
+use ytrain::data::disk::DiskCache;
 use ytrain::data::{
     Batch, DataError, Frame, Loader, Picture, Prepared, ScanOptions, Split, Target, letterbox,
     prediction, scan, sources, validation,
@@ -38,6 +40,17 @@ fn digest(batches: &[Batch]) -> String {
     Digest::of(&bytes).hex()
 }
 
+/// Changes the last byte of a file somewhere in `folder`.
+fn damage_one(folder: &Path) {
+    let mut path = folder.to_owned();
+    while path.is_dir() {
+        path = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    }
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
 fn batches_do_not_depend_on_threads_or_memory() {
     let Some((root, manifest)) = bccd() else { return };
@@ -52,6 +65,19 @@ fn batches_do_not_depend_on_threads_or_memory() {
     assert_eq!(first, epoch(&split, &config, 4, 0));
     // Half of the pictures kept in memory.
     assert_eq!(first, epoch(&read(87 * 64 * 48 * 3 / 2), &config, 3, 0));
+    // On the disk: while it is filled, and from it, with an entry that was damaged meanwhile.
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let disk = DiskCache::open(folder.path(), Digest::of(b"test"), u64::MAX).unwrap();
+        let disk = Arc::new(disk);
+        let options = ScanOptions { cache_bytes: 0, disk: Some(Arc::clone(&disk)), ..OPTIONS };
+        let split = Arc::new(scan(&manifest, &root, "val", &options, |_, _| {}).unwrap());
+        assert_eq!(first, epoch(&split, &config, 2, 0));
+        let counted = disk.counts();
+        assert_eq!((counted.added, counted.damaged), [(87, 0), (1, 1)][round], "{counted:?}");
+        assert!(counted.found > 86, "{counted:?}");
+        damage_one(folder.path());
+    }
     assert_ne!(first, epoch(&split, &config, 2, 1));
     let mut seen: Vec<_> = first.iter().flat_map(|b| b.indices.clone()).collect();
     seen.sort_unstable();

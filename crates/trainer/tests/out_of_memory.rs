@@ -5,22 +5,33 @@
 mod data_support;
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use data_support::patterned;
+use data_support::{Drawn, patterned};
 use serde_json::Value;
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Config, TrainConfig};
 use ybox_spec::manifest::{Entry, Manifest};
 
-/// Enough to start, not for one picture of that size.
-const ADDRESS_SPACE: u64 = 2 << 30;
 const IMGSZ: u32 = 2048;
 
-#[test]
-fn a_failed_allocation_is_an_error_with_advice() {
+/// What a training says last that has an address space of `bytes`: enough to start, not for one
+/// picture of that size.
+fn last_words(bytes: u64, checkpointing: &str) -> Value {
     let set = patterned(1);
     let out = tempfile::tempdir().unwrap();
+    let output = train(&set, out.path(), bytes, checkpointing);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}{errors}");
+    assert_eq!(errors, "", "libtorch's own words are not wanted");
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["code"]), (&"failed".into(), &"out-of-memory".into()));
+    last
+}
+
+fn train(set: &Drawn, out: &Path, bytes: u64, checkpointing: &str) -> Output {
     let config = Config::Train(TrainConfig {
         names: ["a", "b", "c"].map(str::to_owned).into(),
         imgsz: IMGSZ,
@@ -29,7 +40,7 @@ fn a_failed_allocation_is_an_error_with_advice() {
         amp: Amp::Off,
         ..TrainConfig::default()
     });
-    let (yaml, manifest) = (out.path().join("config.yaml"), out.path().join("data.manifest"));
+    let (yaml, manifest) = (out.join("config.yaml"), out.join("data.manifest"));
     fs::write(&yaml, serde_yaml::to_string(&config).unwrap()).unwrap();
     let drawn = set.manifest();
     let of = |split: &'static str| {
@@ -38,21 +49,21 @@ fn a_failed_allocation_is_an_error_with_advice() {
     let entries = Manifest::new(of("train").chain(of("val")).collect()).unwrap();
     fs::write(&manifest, entries.to_string()).unwrap();
 
-    let output = Command::new("prlimit")
-        .arg(format!("--as={ADDRESS_SPACE}"))
+    Command::new("prlimit")
+        .arg(format!("--as={bytes}"))
         .arg(env!("CARGO_BIN_EXE_ytrain"))
-        .args(["train", "--workers", "1", "--no-plots"])
+        .args(["train", "--workers", "1", "--no-plots", "--checkpointing", checkpointing])
         .args(["--config".as_ref(), yaml.as_os_str()])
         .args(["--manifest".as_ref(), manifest.as_os_str()])
         .args(["--data".as_ref(), set.root().as_os_str()])
-        .args(["--out".as_ref(), out.path().as_os_str()])
+        .args(["--out".as_ref(), out.as_os_str()])
         .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}{errors}");
-    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["event"], &last["code"]), (&"failed".into(), &"out-of-memory".into()));
+        .unwrap()
+}
+
+#[test]
+fn a_failed_allocation_is_an_error_with_advice() {
+    let last = last_words(2 << 30, "none");
     let message = last["message"].as_str().unwrap();
     println!("{message}");
     let tried = "out of memory in training yolov12n with batch=2, imgsz=2048, checkpointing=none: ";
@@ -64,5 +75,14 @@ fn a_failed_allocation_is_an_error_with_advice() {
         "any of these needs less: checkpointing=layer+head (more time, the same bits), batch=1, \
          imgsz=1440"
     );
-    assert_eq!(errors, "", "libtorch's own words are not wanted");
+}
+
+#[test]
+fn where_nothing_can_be_measured_auto_says_that_memory_ran_out() {
+    let last = last_words(5 << 28, "auto");
+    let message = last["message"].as_str().unwrap();
+    let expected = "out of memory: not even a small batch could be measured under \
+                    checkpointing=layer+head: out of memory in training yolov12n with batch=2, ";
+    assert!(message.starts_with(expected), "{message}");
+    assert_eq!(last["hint"], "any of these needs less: batch=1, imgsz=1440");
 }

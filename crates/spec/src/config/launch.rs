@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::cache::CacheChoice;
 use super::cadence::CheckpointEvery;
 use super::checkpointing::{AutoCheckpointing, Checkpointing};
 use super::ranges::within;
@@ -22,9 +23,11 @@ pub struct Launch {
     pub cfg: Option<String>,
     /// Loader threads.
     pub workers: u32,
+    /// Where decoded pictures are kept (train, val).
+    pub cache: CacheChoice,
     /// Memory for time in training.
     pub checkpointing: AutoCheckpointing,
-    /// The most memory that `checkpointing=auto` plans with, like `12GiB`.
+    /// The most memory that `checkpointing=auto` and `batch=auto` plan with, like `12GiB`.
     pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,
@@ -51,6 +54,7 @@ impl Default for Launch {
             source: None,
             cfg: None,
             workers: 2,
+            cache: CacheChoice::Auto,
             checkpointing: AutoCheckpointing::Is(Checkpointing::None),
             memory: None,
             device: "auto".into(),

@@ -2,6 +2,7 @@
 //! holds everything that may change a result and nothing that may not: where files lie, how many
 //! loader threads run and what the run is called are [`Launch`] settings and are not hashed.
 
+mod cache;
 mod cadence;
 mod changes;
 mod checkpointing;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, canonical};
 
+pub use cache::CacheChoice;
 pub use cadence::CheckpointEvery;
 pub use changes::KeyChange;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};

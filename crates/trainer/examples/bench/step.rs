@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Outcome {
     let set = DataSet::open(&args.data)?;
     let classes = set.names().len();
     let config = TrainConfig { imgsz: args.imgsz, batch: args.batch, ..TrainConfig::default() };
-    let loader = Loader::new(train_split(&set, args.imgsz, 0)?, &config, 1);
+    let loader = Loader::new(train_split(&set, args.imgsz, 0, None)?, &config, 1);
     let batch = loader.epoch(0)?.next().ok_or("the data set is empty")??;
     let spec = ModelSpec::parse(&args.model, classes as i64)?;
     let model = Yolo12::new(spec, AttentionPath::Flash, Device::Cpu)?;

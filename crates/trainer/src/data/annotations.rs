@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ybox_labels::{AnnotationError, Code, ExactLabels, PixelLabels, Problem, Unscaled, coco, voc, yolo};
+use ybox_labels::{
+    AnnotationError, Code, ExactLabels, PixelLabels, Problem, Unscaled, coco, voc, yolo,
+};
 use ybox_spec::dataset::{is_image, label_path, voc_label_path};
 use ybox_spec::manifest::{Entry, Manifest};
 

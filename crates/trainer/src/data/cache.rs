@@ -11,19 +11,32 @@ pub const DEFAULT_BYTES: u64 = 2 << 30;
 pub struct PictureCache {
     pictures: Vec<Option<Arc<Picture>>>,
     left: u64,
+    content: Content,
+}
+
+/// What a cache keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Content {
+    pub pictures: u64,
+    pub bytes: u64,
+    /// Bytes of all pictures that could be kept.
+    pub wanted: u64,
 }
 
 impl PictureCache {
     /// Keeps at most `bytes` of pixels.
     pub fn new(bytes: u64) -> Self {
-        Self { pictures: Vec::new(), left: bytes }
+        Self { pictures: Vec::new(), left: bytes, content: Content::default() }
     }
 
     /// The next picture of the split.
     pub fn push(&mut self, picture: Picture) {
         let size = picture.pixels().len() as u64;
+        self.content.wanted += size;
         let kept = self.left.checked_sub(size).map(|left| {
             self.left = left;
+            self.content.pictures += 1;
+            self.content.bytes += size;
             Arc::new(picture)
         });
         self.pictures.push(kept);
@@ -31,6 +44,10 @@ impl PictureCache {
 
     pub fn get(&self, index: usize) -> Option<Arc<Picture>> {
         self.pictures.get(index).cloned().flatten()
+    }
+
+    pub fn content(&self) -> Content {
+        self.content
     }
 }
 
@@ -46,5 +63,6 @@ mod tests {
         }
         let kept: Vec<_> = (0..4).map(|i| cache.get(i).is_some()).collect();
         assert_eq!(kept, [true, false, true, false]);
+        assert_eq!(cache.content(), Content { pictures: 2, bytes: 9, wanted: 15 });
     }
 }

@@ -8,6 +8,7 @@
 mod annotations;
 pub mod augment;
 pub mod cache;
+pub mod disk;
 pub mod evaluation;
 pub mod letterbox;
 pub mod loader;

@@ -12,7 +12,8 @@ use ybox_spec::dataset::is_image;
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::annotations::{self, Annotation};
-use super::cache::PictureCache;
+use super::cache::{Content, PictureCache};
+use super::disk::{DiskCache, Kept};
 use super::ordered::Ordered;
 use super::{Code, DataError, Object, Picture, Polygon, Problem};
 
@@ -26,8 +27,10 @@ pub struct ScanOptions {
     pub imgsz: u32,
     /// Threads.
     pub workers: usize,
-    /// Budget of kept pictures in bytes; see [`super::cache`].
+    /// Budget of pictures kept in memory in bytes; see [`super::cache`].
     pub cache_bytes: u64,
+    /// Where pictures are kept on the disk.
+    pub disk: Option<Arc<DiskCache>>,
 }
 
 /// A usable picture and its labels.
@@ -51,6 +54,7 @@ pub struct Split {
     root: PathBuf,
     imgsz: u32,
     cache: PictureCache,
+    disk: Option<Arc<DiskCache>>,
 }
 
 impl Split {
@@ -104,7 +108,16 @@ impl Split {
         if let Some(kept) = self.cache.get(index) {
             return Ok(kept);
         }
-        Ok(Arc::new(resize_to_fit(self.original(index)?, self.imgsz)))
+        let file = self.samples[index].sha256;
+        if let Some(kept) = self.disk.as_ref().and_then(|disk| disk.get(file, self.imgsz)) {
+            return Ok(Arc::new(kept.picture));
+        }
+        let fitted = fitted(self.original(index)?, file, self.imgsz, self.disk.as_deref());
+        Ok(Arc::new(fitted.picture))
+    }
+
+    pub fn kept_in_memory(&self) -> Content {
+        self.cache.content()
     }
 
     /// Sample `index` in its own size, decoded afresh.
@@ -134,6 +147,7 @@ pub fn scan(
         root: root.to_owned(),
         imgsz: options.imgsz,
         cache: PictureCache::new(options.cache_bytes),
+        disk: options.disk.clone(),
     };
     let mut ignored = 0;
     for (done, scanned) in (1..).zip(found) {
@@ -178,7 +192,7 @@ pub fn sources(
         return Err(DataError::Empty { split: split.into(), problems: Vec::new() });
     }
     let (root, cache) = (root.to_owned(), PictureCache::new(0));
-    Ok(Split { samples, problems: Vec::new(), root, imgsz, cache })
+    Ok(Split { samples, problems: Vec::new(), root, imgsz, cache, disk: None })
 }
 
 fn not_used(split: &str, ignored: u64) -> Problem {
@@ -216,27 +230,47 @@ fn scan_one(
     options: &ScanOptions,
 ) -> Result<Scanned, DataError> {
     let unscaled = annotation.read(root, image, options)?;
-    let picture = match decode(&read_checked(root, &image.path, image.sha256)?) {
-        Ok(picture) => picture,
+    let bytes = read_checked(root, &image.path, image.sha256)?;
+    let Kept { picture, original: [width, height] } = match decode_or_find(&bytes, image, options) {
+        Ok(kept) => kept,
         Err(error) => {
             let mut problems = unscaled.into_problems();
             problems.insert(0, unreadable(&image.path, &error));
             return Ok(Scanned { usable: None, problems, ignored: 0 });
         }
     };
-    let labels = Labels::from(unscaled.scale(picture.width(), picture.height()));
+    let labels = Labels::from(unscaled.scale(width, height));
     let usable = labels.usable.then(|| {
         let sample = Sample {
             path: image.path.clone(),
-            width: picture.width(),
-            height: picture.height(),
+            width,
+            height,
             objects: labels.objects,
             polygons: labels.polygons,
             sha256: image.sha256,
         };
-        (sample, resize_to_fit(picture, options.imgsz))
+        (sample, picture)
     });
     Ok(Scanned { usable, problems: labels.problems, ignored: labels.ignored })
+}
+
+fn decode_or_find(bytes: &[u8], image: &Entry, options: &ScanOptions) -> Result<Kept, DecodeError> {
+    let disk = options.disk.as_deref();
+    let found = disk.and_then(|disk| disk.get(image.sha256, options.imgsz));
+    match found {
+        Some(kept) => Ok(kept),
+        None => Ok(fitted(decode(bytes)?, image.sha256, options.imgsz, disk)),
+    }
+}
+
+/// Scales `original`, decoded from the file of digest `file`, and keeps the outcome on the disk.
+fn fitted(original: Picture, file: Digest, side: u32, disk: Option<&DiskCache>) -> Kept {
+    let size = [original.width(), original.height()];
+    let picture = resize_to_fit(original, side);
+    if let Some(disk) = disk {
+        disk.put(file, side, &picture, size);
+    }
+    Kept { picture, original: size }
 }
 
 fn unreadable(path: &str, error: &DecodeError) -> Problem {

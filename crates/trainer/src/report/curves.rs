@@ -4,10 +4,10 @@
 use ybox_spec::pictures;
 use ybox_spec::scale::Scale;
 
-use ybox_picture::canvas::{Canvas, INK, Stroke};
 use super::chart::{Chart, Legend, Line, stroke};
 use crate::data::Picture;
 use crate::eval::ClassCurves;
+use ybox_picture::canvas::{Canvas, INK, Stroke};
 
 /// With more classes only the mean has a name, and the others are thin grey lines.
 const NAMED_CLASSES: usize = 18;

@@ -1,9 +1,9 @@
 //! Diagrams of counts in cells: confusion matrices, and heat maps of places and sizes.
 
-use ybox_picture::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK};
 use super::curves::shortened;
 use crate::data::Picture;
 use crate::eval::Confusion;
+use ybox_picture::canvas::{Anchor, Area, Canvas, Colour, FAINT, Font, INK};
 
 /// With more classes than this, numbers and names would not be readable.
 const READABLE_CLASSES: usize = 40;

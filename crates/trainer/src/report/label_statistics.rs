@@ -1,10 +1,10 @@
 //! `labels.jpg`: what the training labels look like as a whole: objects per class, objects per
 //! picture, where they lie and how large they are.
 
-use ybox_picture::canvas::{Anchor, Area, Canvas, FAINT, Font, INK};
 use super::curves::shortened;
 use super::grid::heat_map;
 use crate::data::{Object, Picture, Split};
+use ybox_picture::canvas::{Anchor, Area, Canvas, FAINT, Font, INK};
 
 /// The most frequent classes that are listed.
 const LISTED: usize = 20;

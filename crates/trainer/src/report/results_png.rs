@@ -3,9 +3,9 @@
 use ybox_spec::results::{Panel, Table};
 use ybox_spec::scale::Scale;
 
-use ybox_picture::canvas::{Canvas, Stroke};
 use super::chart::{Chart, Legend, Line, stroke};
 use crate::data::Picture;
+use ybox_picture::canvas::{Canvas, Stroke};
 
 const COLUMNS: usize = 3;
 const PANEL: [i64; 2] = [520, 400];

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use ybox_spec::Digest;
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    AttentionPath, AutoCheckpointing, CheckpointEvery, Checkpointing, Compute, OptimizerChoice,
-    TrainConfig,
+    AttentionPath, AutoCheckpointing, CacheChoice, CheckpointEvery, Checkpointing, Compute,
+    OptimizerChoice, TrainConfig,
 };
 use ybox_spec::events::{Epoch, Event, Metrics, read_log};
 use ybox_spec::intervention::Action::{
@@ -27,6 +27,7 @@ use super::faults::{Fault, Faults};
 use super::run_session;
 use super::session::Session;
 use super::snapshot::first_not_finite;
+use crate::caching::Caching;
 use crate::data::Picture;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
@@ -182,6 +183,7 @@ pub(super) fn train_piece(
         workers: 1,
         plots: false,
         checkpointing: AutoCheckpointing::Is(Checkpointing::None),
+        cache: Caching::new(CacheChoice::Auto, None, None).unwrap(),
         memory: None,
         config: PathBuf::new(),
         stop: stop::Stop::default(),

@@ -11,6 +11,7 @@ mod fault_tests;
 #[cfg(test)]
 mod faults;
 mod guard;
+mod measuring;
 mod memory_plan;
 mod outputs;
 mod pending;
@@ -41,7 +42,8 @@ use best::Best;
 use care::Place;
 use checkpoint::{About, Checkpoint, RunIdentity, Shelf};
 use epoch::Trained;
-pub use memory_plan::measure;
+pub use measuring::{Needs, OUT_OF_MEMORY, measure};
+pub use memory_plan::{USABLE, advice};
 use outputs::Outputs;
 use session::Session;
 pub use session::parameters;

@@ -11,8 +11,14 @@ use ybox_spec::dataset::{DataSet, label_path};
 use ybox_spec::manifest::{Entry, Manifest};
 use ytrain::data::{Picture, ScanOptions, Split, scan};
 
-pub const OPTIONS: ScanOptions =
-    ScanOptions { classes: 3, names: None, imgsz: 64, workers: 2, cache_bytes: 1 << 30 };
+pub const OPTIONS: ScanOptions = ScanOptions {
+    classes: 3,
+    names: None,
+    imgsz: 64,
+    workers: 2,
+    cache_bytes: 1 << 30,
+    disk: None,
+};
 
 pub fn entry(root: &Path, split: &str, path: &str) -> Entry {
     let bytes = fs::read(root.join(path)).unwrap();

@@ -1,0 +1,118 @@
+//! `ytrain batch`: how many pictures fit into memory at a time. ybox asks before it hashes the
+//! config of a training with `batch=auto`, in a container like the training's own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ybox_spec::batch::BatchPlan;
+use ybox_spec::config::{CacheChoice, Checkpointing, TrainConfig};
+use ybox_spec::events::Event;
+use ybox_spec::memory::MemorySize;
+
+use crate::caching;
+use crate::emit::Emitter;
+use crate::error::TrainerError;
+use crate::memory;
+use crate::stop::Stop;
+use crate::train::{Needs, USABLE, advice};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The config, with any batch
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Folder for the log
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    #[arg(long, value_name = "POLICY")]
+    checkpointing: Checkpointing,
+    /// The most memory to plan with
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemorySize>,
+    /// Share of the free memory to plan with
+    #[arg(long)]
+    share: f64,
+    #[arg(long, value_name = "KIND")]
+    cache: CacheChoice,
+    /// Pictures to train on
+    #[arg(long)]
+    train: u32,
+    /// Pictures to validate on
+    #[arg(long)]
+    val: u32,
+}
+
+/// Exit status of what was stopped on request.
+const INTERRUPTED: u8 = 130;
+
+/// Says the plan for `config`, and how that went.
+pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
+    let started = Emitter::create(&args.out.join("events.jsonl"))
+        .and_then(|emit| Ok((emit, Stop::on_interrupt()?)))
+        .map_err(TrainerError::writing(&args.out));
+    let (mut emit, stop) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    emit.note("measuring-memory", "batch=auto: measuring two small batches");
+    let planned = plan(args, config);
+    if stop.requested() {
+        return ExitCode::from(INTERRUPTED);
+    }
+    match planned {
+        Ok(plan) => {
+            emit.say(Event::BatchPlan(plan));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            emit.say(error.to_event());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
+    let free = memory::available_bytes();
+    let needs = measure(&args.config, args.checkpointing, config)?;
+    let plan = BatchPlan {
+        checkpointing: args.checkpointing,
+        share: args.share,
+        free,
+        available: available(args, config, free),
+        fixed: needs.fixed,
+        per_picture: needs.per_picture,
+        pictures: args.train,
+        batch: 0,
+        failed: Vec::new(),
+    }
+    .settled();
+    if plan.batch == 0 {
+        let (one, available) = (MemorySize(plan.peak(1)), MemorySize(plan.available));
+        let reason = format!("a batch of 1 needs {one}, and {available} may be used");
+        let advice = advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
+        let policy = args.checkpointing.name();
+        return Err(TrainerError::NoBatch { policy, reason, advice });
+    }
+    Ok(plan)
+}
+
+fn measure(
+    path: &Path,
+    policy: Checkpointing,
+    config: &TrainConfig,
+) -> Result<Needs, TrainerError> {
+    let advice = advice(&TrainConfig { batch: 1, ..config.clone() }, policy);
+    Needs::measure(path, policy).map_err(|error| error.error(policy, advice))
+}
+
+/// What steps may take of `free` bytes: what the share and the cap leave beside kept pictures.
+fn available(args: &Args, config: &TrainConfig, free: u64) -> u64 {
+    let share = (free as f64 * args.share.min(USABLE)) as u64;
+    let capped = (memory::available_under(args.memory) as f64 * USABLE) as u64;
+    let available = capped.min(share);
+    let splits = [args.train, args.val];
+    available.saturating_sub(caching::expected(args.cache, splits, config.imgsz, available))
+}
