@@ -6,6 +6,7 @@
 mod run_standin;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -176,7 +177,7 @@ fn a_data_file_changed_behind_its_times_is_found_too() {
     std::thread::sleep(Duration::from_millis(4100));
     assert!(place.verify(&folder).passes());
     let remembered = place.home().join("manifests");
-    assert_eq!(fs::read_dir(remembered).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(remembered).unwrap().count(), 2, "of the data and of the store");
     // ...but the kernel tells of this change, whatever the modification time says.
     let times = fs::metadata(&label).unwrap().modified().unwrap();
     flip(&label, 2);
@@ -191,15 +192,47 @@ fn deep_does_not_believe_what_is_remembered() {
     std::thread::sleep(Duration::from_millis(4100));
     assert!(place.verify(&folder).passes());
     // A wrong memory, as no honest run would leave it.
-    let memory = fs::read_dir(place.home().join("manifests")).unwrap().next().unwrap().unwrap();
     let label = place.work().join("data/labels/val/3.txt");
-    let wrong = fs::read_to_string(memory.path())
-        .unwrap()
-        .replace(&Digest::of_file(&label).unwrap().0.hex(), &Digest::of(b"").hex());
-    fs::write(memory.path(), wrong).unwrap();
-    assert!(!place.verify(&folder).passes());
+    let [from, to] = [Digest::of_file(&label).unwrap().0.hex(), Digest::of(b"").hex()];
+    for memory in fs::read_dir(place.home().join("manifests")).unwrap() {
+        let memory = memory.unwrap().path();
+        let text = fs::read_to_string(&memory).unwrap();
+        fs::write(&memory, text.replace(&from, &to)).unwrap();
+    }
+    assert_eq!(place.verify(&folder).items(Check::is_bad), ["data labels/val/3.txt"]);
     let deep = Subject { folder, expected: None, data: None, deep: true };
     assert!(place.verify_as(deep).passes());
+}
+
+#[test]
+fn an_image_is_read_again_when_touched_or_by_a_deep_look() {
+    let place = Place::new();
+    let folder = place.train().folder;
+    let bad = |deep| {
+        let subject = Subject { folder: folder.clone(), expected: None, data: None, deep };
+        place.verify_as(subject).items(Check::is_bad).len()
+    };
+    std::thread::sleep(Duration::from_millis(4100));
+    assert_eq!(bad(false), 0);
+    let blobs = fs::read_dir(place.home().join("store/blobs/sha256")).unwrap();
+    let blob = blobs.map(|entry| entry.unwrap().path()).next().unwrap();
+    let before = stamp(&blob);
+    flip(&blob, -3);
+    assert_eq!(bad(false), 1);
+    // As if the change had left no trace in the file system.
+    for memory in fs::read_dir(place.home().join("manifests")).unwrap() {
+        let memory = memory.unwrap().path();
+        let text = fs::read_to_string(&memory).unwrap();
+        fs::write(&memory, text.replace(&before, &stamp(&blob))).unwrap();
+    }
+    assert_eq!((bad(false), bad(true)), (0, 1));
+}
+
+/// Size, inode and times of a file, as a memory has them.
+fn stamp(path: &Path) -> String {
+    let m = fs::metadata(path).unwrap();
+    let (size, inode) = (m.len(), m.ino());
+    format!("{size} {inode} {} {} {} {}", m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())
 }
 
 #[test]

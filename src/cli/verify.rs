@@ -26,7 +26,7 @@ pub struct Args {
     /// The run hash that it must have
     #[arg(long, value_name = "HASH", value_parser = parse_hash)]
     hash: Option<Digest>,
-    /// Rehash every data file, also those that look unchanged since they were hashed
+    /// Rehash every data file and image blob, also those that look unchanged since they were hashed
     #[arg(long)]
     deep: bool,
     /// Where the data set lies now: its folder or its YAML file [default: as recorded]

@@ -11,6 +11,7 @@ use ybox_spec::digest::Hasher;
 
 use super::{Cache, Client, FetchError};
 use crate::ui::download::Bar;
+use crate::ui::is_disk_full;
 
 /// A file to have: what people call it, and the bytes it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,6 +194,13 @@ impl Download<'_> {
     }
 
     fn disk_error(&self, source: std::io::Error) -> FetchError {
-        FetchError::Cache { path: self.cache.part(&self.item.digest), source }
+        let path = self.cache.part(&self.item.digest);
+        match is_disk_full(Some(&source)) {
+            true => {
+                let (file, size) = (self.item.name.clone(), self.item.size);
+                FetchError::NoRoom { file, size, path, source }
+            }
+            false => FetchError::Cache { path, source },
+        }
     }
 }

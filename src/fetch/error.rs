@@ -46,6 +46,8 @@ pub enum FetchError {
     Offline { files: Vec<String> },
     #[error("cannot use the download cache at {path}")]
     Cache { path: PathBuf, source: io::Error },
+    #[error("there is no room for {file} ({size} bytes) in the download cache at {}", path.display())]
+    NoRoom { file: String, size: u64, path: PathBuf, source: io::Error },
     #[error(transparent)]
     Libtorch(#[from] LibtorchError),
 }

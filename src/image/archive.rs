@@ -77,7 +77,11 @@ impl Archive {
             self.write(&mut out)?;
             out.flush()
         })
-        .map_err(ImageError::io(format!("write the archive {}", path.display())))
+        .map_err(ImageError::io(format!(
+            "write the archive {} ({} bytes)",
+            path.display(),
+            self.size()
+        )))
     }
 
     /// The archive's bytes as a stream, made by a thread of its own; an error ends it.

@@ -150,13 +150,17 @@ impl<'a> Assembly<'a> {
         inputs: &Inputs,
         watch: &dyn Watch,
     ) -> Result<PackedLayer, ImageError> {
-        let mut spool = Spool::new(self.store.blobs.scratch())
-            .map_err(ImageError::io("make a scratch file in the image store"))?;
+        let scratch = self.store.blobs.scratch();
+        let mut spool = Spool::new(scratch).map_err(ImageError::io(format!(
+            "make a scratch file in the image store {}",
+            scratch.display()
+        )))?;
         let tree = match &layer.source {
-            Source::Base(debs) => base_tree(self.recipe, debs, inputs, &mut spool)?,
-            Source::Wheels(wheels) => wheel_tree(wheels, inputs, &mut spool)?,
-            Source::Files { executable, files } => file_tree(&layer.name, *executable, files)?,
-        };
+            Source::Base(debs) => base_tree(self.recipe, debs, inputs, &mut spool),
+            Source::Wheels(wheels) => wheel_tree(wheels, inputs, &mut spool),
+            Source::Files { executable, files } => file_tree(&layer.name, *executable, files),
+        }
+        .map_err(|error| error.unpacking_in(scratch))?;
         watch.begin(&layer.name, tree.tar_size());
         self.store.pack(&layer.name, &layer.key, &tree, &|bytes| watch.advance(bytes))
     }
@@ -166,7 +170,10 @@ impl<'a> Assembly<'a> {
         reference: &Reference,
         layers: &[PackedLayer],
     ) -> Result<StoredImage, ImageError> {
-        let failed = || ImageError::io("write the image's config and manifest");
+        let failed = || {
+            let place = self.store.folder().display();
+            ImageError::io(format!("write the image's config and manifest to {place}"))
+        };
         let put = |bytes: &[u8]| self.store.blobs.put(bytes).map_err(failed());
         let config_bytes = oci::bytes(&oci::configuration(self.contents(layers)));
         let config = put(&config_bytes)?;

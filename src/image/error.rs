@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ybox_spec::Digest;
 
 use super::elf::Misfit;
 use super::input::InputError;
-use crate::ui::Explain;
+use crate::ui::{Explain, is_disk_full};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -59,6 +59,31 @@ impl ImageError {
         move |source| match source.get_ref().and_then(|e| e.downcast_ref::<DamagedBlob>()) {
             Some(damaged) => Self::Damaged(damaged.expected, damaged.clone()),
             None => Self::Io { doing, source },
+        }
+    }
+
+    /// An input that could not be taken in because its scratch file in `folder` found no room is
+    /// not to blame.
+    pub(super) fn unpacking_in(self, folder: &Path) -> Self {
+        match self {
+            Self::Input { input, source: InputError::Unreadable(source) }
+                if is_disk_full(Some(&*source)) =>
+            {
+                let doing = format!("unpack {input} in {}", folder.display());
+                Self::Io { doing, source: io::Error::new(io::ErrorKind::StorageFull, source) }
+            }
+            other => other,
+        }
+    }
+
+    /// Where a disk was full while something was read from one place and written to another, says
+    /// what was being written.
+    pub(super) fn writing(self, doing: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Io { source, .. } if is_disk_full(Some(&source)) => {
+                Self::Io { doing: doing(), source }
+            }
+            other => other,
         }
     }
 

@@ -79,14 +79,19 @@ impl Store {
         tree: &Tree,
         advanced: &dyn Fn(u64),
     ) -> Result<PackedLayer, ImageError> {
-        let failed = || ImageError::io(format!("write the layer {name}"));
+        let place = self.layout.display();
+        let unpacked = tree.tar_size();
+        let failed = || {
+            ImageError::io(format!(
+                "write the layer {name} ({unpacked} bytes uncompressed) to {place}"
+            ))
+        };
         let contents = contents_of(tree).map_err(failed())?;
         let blob = self.blobs.temporary().map_err(failed())?;
         let (diff_id, (digest, size)) =
             compress(tree, blob.as_file(), advanced).map_err(failed())?;
         self.blobs.adopt(blob, &digest).map_err(failed())?;
         let stamp = Stamp::of(&fs::metadata(self.blobs.path(&digest)).map_err(failed())?);
-        let unpacked = tree.tar_size();
         let layer =
             PackedLayer { name: name.into(), diff_id, unpacked, digest, size, contents, stamp };
         let record = self.layer_record(key);

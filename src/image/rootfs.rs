@@ -36,7 +36,10 @@ impl Store {
     /// checked); later calls compare each entry with what was unpacked then.
     pub fn unpack(&self, image: &StoredImage) -> Result<Unpacked, ImageError> {
         let root = self.rootfs.join(image.config.hex());
-        let failed = || ImageError::io(format!("unpack image {}", image.reference));
+        let failed = || {
+            let (image, place) = (&image.reference, self.rootfs.display());
+            ImageError::io(format!("unpack image {image} in {place}"))
+        };
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed())?;
         fs::create_dir_all(self.rootfs.join("layers")).map_err(failed())?;
         let lock = File::create(self.rootfs.join(".lock")).map_err(failed())?;
@@ -75,11 +78,13 @@ impl Store {
     }
 
     fn unpack_layer(&self, layer: &StoredLayer, boot: &str) -> Result<Layer, ImageError> {
-        let failed = || ImageError::io(format!("unpack the layer {}", layer.digest));
+        let doing = || format!("unpack the layer {} in {}", layer.digest, self.rootfs.display());
+        let failed = || ImageError::io(doing());
         let folder = self.layer_folder(layer);
         let aside = temporary_in(&self.rootfs).map_err(failed())?;
         let mut record = Record { boot: boot.into(), ..Record::default() };
-        self.each_entry(layer, |path, entry| record.place(aside.path(), path, entry))?;
+        self.each_entry(layer, |path, entry| record.place(aside.path(), path, entry))
+            .map_err(|error| error.writing(doing))?;
         rename_over(aside, &folder).map_err(failed())?;
         let layer = Layer { folder, record, changed: false };
         layer.save().map_err(failed())?;

@@ -97,6 +97,25 @@ impl Store {
         self.document(&image.config, "config")
     }
 
+    /// The folder that the layout lies in.
+    pub fn folder(&self) -> &Path {
+        &self.layout
+    }
+
+    /// Manifest, config and layers of an image: where each blob lies in the store's folder, and
+    /// what it is called. Neither their content nor whether they are there is checked, but for the
+    /// manifest's.
+    pub fn blobs_of(&self, image: &StoredImage) -> Result<Vec<(PathBuf, Digest)>, ImageError> {
+        let manifest = self.manifest(image)?;
+        let layers = manifest.layers().iter().map(oci::digest_of).collect::<Result<Vec<_>, _>>()?;
+        let place = |digest: Digest| {
+            let path = self.blobs.path(&digest);
+            let inside = path.strip_prefix(&self.layout).expect("blobs lie in the layout");
+            (inside.to_owned(), digest)
+        };
+        Ok([image.manifest, image.config].into_iter().chain(layers).map(place).collect())
+    }
+
     /// The image's layers, lowest first.
     pub fn layers(&self, image: &StoredImage) -> Result<Vec<StoredLayer>, ImageError> {
         let manifest = self.manifest(image)?;
@@ -147,14 +166,16 @@ impl Store {
         config: &Digest,
     ) -> Result<(), ImageError> {
         let manifest = annotated(manifest, CONFIG, &config.to_string());
+        let failed =
+            |doing| ImageError::io(format!("{doing} the image store {}", self.layout.display()));
         let lock = File::create(self.layout.join(".lock"))
             .and_then(|file| file.lock().map(|()| file))
-            .map_err(ImageError::io("lock the image store"))?;
+            .map_err(failed("lock"))?;
         let before = self.index()?;
         let after = oci::index(retagged(before.manifests(), reference, manifest)?);
         if after != before {
             files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after))
-                .map_err(ImageError::io("write the index of the image store"))?;
+                .map_err(failed("write the index of"))?;
         }
         drop(lock);
         Ok(())

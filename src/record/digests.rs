@@ -1,218 +1,201 @@
-//! Digests of many files: hashed in parallel, and remembered between runs by what tells a file
-//! from a changed one. Which files those are is the caller's matter.
+//! Digests of many files, hashed in parallel. Which files those are is the caller's matter, what is
+//! remembered of them `memory`'s.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-use ybox_spec::{Digest, files};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use ybox_spec::Digest;
 
-/// A file changed this recently may change again without its times showing it, so its digest is
-/// not remembered. Covers file systems that keep whole seconds (FAT: two).
-const SETTLED: Duration = Duration::from_secs(3);
+use super::memory::{FileDigests, Stamp};
 
-/// What tells that a file is the one that was hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    size: u64,
-    inode: u64,
-    mtime: (i64, i64),
-    /// Set by the kernel alone: unlike `mtime`, no program can put it back.
-    ctime: (i64, i64),
+/// Files that a thread takes at once: enough that threads seldom meet, few enough that all end
+/// together.
+const TAKEN: usize = 64;
+/// Bytes read at once.
+const BUFFER: usize = 256 << 10;
+
+/// What one file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashed {
+    pub sha256: Digest,
+    pub size: u64,
+    /// Whether its name is a symbolic link.
+    pub is_link: bool,
 }
 
-impl Stamp {
-    fn of(meta: &Metadata) -> Self {
-        Self {
-            size: meta.len(),
-            inode: meta.ino(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            ctime: (meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        now - self.ctime.0.max(self.mtime.0) > SETTLED.as_secs() as i64
-    }
+struct Found {
+    stamp: Stamp,
+    sha256: Digest,
+    is_link: bool,
+    is_new: bool,
 }
 
-/// Remembered digests of the files below one folder.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct FileDigests {
-    /// Absolute.
-    root: PathBuf,
-    files: BTreeMap<PathBuf, (Stamp, Digest)>,
-}
-
-impl FileDigests {
-    /// What `home` remembers of the files below `root`; nothing, if that cannot be read.
-    pub fn open(home: &Path, root: &Path) -> Self {
-        fs::read(Self::place(home, root))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .filter(|known: &Self| known.root == root)
-            .unwrap_or_else(|| Self::empty(root))
-    }
-
-    /// No digest of any file below `root`.
-    pub fn empty(root: &Path) -> Self {
-        Self { root: root.to_owned(), files: BTreeMap::new() }
-    }
-
-    /// Remembers them in `home`.
-    pub fn save(&self, home: &Path) -> io::Result<()> {
-        let place = Self::place(home, &self.root);
-        fs::create_dir_all(place.parent().unwrap_or(home))?;
-        files::write_atomic(&place, &serde_json::to_vec(self)?)
-    }
-
-    fn place(home: &Path, root: &Path) -> PathBuf {
-        let name = Digest::of(root.as_os_str().as_encoded_bytes()).hex();
-        home.join("manifests").join(&name[..32]).with_extension("json")
-    }
-
-    fn get(&self, path: &Path, stamp: Stamp) -> Option<Digest> {
-        self.files.get(path).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest)
-    }
-}
-
-/// Digest and size of each of `paths`, which are relative to the root of `known`, in their order.
-/// Takes what `known` has, hashes the rest on all cores, and adds it to `known`. `progress` is told
-/// how many files are done.
+/// Hashes each of `paths`, which are relative to the root of `known`, in their order. Takes what
+/// `known` has, hashes the rest on all cores, and adds it to `known`. `progress` is told how many
+/// files are done.
 pub fn hash_all(
     known: &mut FileDigests,
-    paths: &[PathBuf],
+    paths: &[&Path],
     progress: &(dyn Fn(usize) + Sync),
-) -> Vec<io::Result<(Digest, u64)>> {
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let results = Mutex::new((0..paths.len()).map(|_| None).collect::<Vec<_>>());
-    let work = |known: &FileDigests| {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(i) else { return };
-            let result = hash_one(known, path);
-            results.lock().unwrap_or_else(|e| e.into_inner())[i] = Some(result);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+) -> Vec<io::Result<Hashed>> {
+    let now = SystemTime::now();
+    let found = find_all(known, paths, progress).into_iter().zip(paths);
+    let hashed = found.map(|(found, path)| {
+        let Found { stamp, sha256, is_link, is_new } = found?;
+        if is_new {
+            known.add(path, stamp, sha256, now);
+        }
+        Ok(Hashed { sha256, size: stamp.size, is_link })
+    });
+    hashed.collect()
+}
+
+fn find_all(
+    known: &FileDigests,
+    paths: &[&Path],
+    progress: &(dyn Fn(usize) + Sync),
+) -> Vec<io::Result<Found>> {
+    let chunks: Vec<_> = paths.chunks(TAKEN).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let results = Mutex::new(Vec::with_capacity(chunks.len()));
+    let work = || {
+        let mut buffer = vec![0; BUFFER];
+        while let (i, Some(chunk)) = take(&next, &chunks) {
+            let found: Vec<_> = chunk.iter().map(|path| find(known, path, &mut buffer)).collect();
+            results.lock().unwrap_or_else(|e| e.into_inner()).push((i, found));
+            progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let known = &*known;
-        for _ in 0..threads.min(paths.len()) {
-            scope.spawn(|| work(known));
+        for _ in 0..threads.min(chunks.len()) {
+            scope.spawn(work);
         }
     });
-    let now = SystemTime::now();
-    let results = results.into_inner().unwrap_or_else(|e| e.into_inner());
-    results
-        .into_iter()
-        .zip(paths)
-        .map(|(result, path)| {
-            let (stamp, digest) = result.expect("the threads take every index")?;
-            if stamp.is_settled(now) {
-                known.files.insert(path.clone(), (stamp, digest));
-            }
-            Ok((digest, stamp.size))
-        })
-        .collect()
+    let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
+    results.sort_unstable_by_key(|(i, _)| *i);
+    results.into_iter().flat_map(|(_, found)| found).collect()
 }
 
-fn hash_one(known: &FileDigests, path: &Path) -> io::Result<(Stamp, Digest)> {
-    let file = File::open(known.root.join(path))?;
-    let stamp = Stamp::of(&file.metadata()?);
-    if let Some(digest) = known.get(path, stamp) {
-        return Ok((stamp, digest));
+fn take<T: Copy>(next: &AtomicUsize, all: &[T]) -> (usize, Option<T>) {
+    let i = next.fetch_add(1, Ordering::Relaxed);
+    (i, all.get(i).copied())
+}
+
+fn find(known: &FileDigests, path: &Path, buffer: &mut [u8]) -> io::Result<Found> {
+    let place = known.root().join(path);
+    match known.knows(path).then(|| remembered(known, path, &place)) {
+        Some(Ok(Some(found))) => Ok(found),
+        Some(Err(error)) => Err(error),
+        _ => hash(&place, buffer),
     }
-    let (digest, size) = Digest::of_reader(&file)?;
+}
+
+/// Asks the file's name alone.
+fn remembered(known: &FileDigests, path: &Path, place: &Path) -> io::Result<Option<Found>> {
+    let mut meta = fs::symlink_metadata(place)?;
+    let is_link = meta.is_symlink();
+    if is_link {
+        meta = fs::metadata(place)?;
+    }
+    let stamp = Stamp::of(&meta);
+    let found = |sha256| Found { stamp, sha256, is_link, is_new: false };
+    Ok(known.get(path, stamp).map(found))
+}
+
+fn hash(place: &Path, buffer: &mut [u8]) -> io::Result<Found> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let (file, is_link) = match open(place, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => (File::from(file), false),
+        Err(Errno::LOOP) => (File::open(place)?, true),
+        Err(error) => return Err(error.into()),
+    };
+    let stamp = Stamp::of(&file.metadata()?);
+    let (sha256, size) = Digest::of_reader_with(&file, buffer)?;
     if size != stamp.size {
         return Err(io::Error::other("it changed while it was read"));
     }
-    Ok((stamp, digest))
+    Ok(Found { stamp, sha256, is_link, is_new: true })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn hash(known: &mut FileDigests, names: &[&str]) -> Vec<io::Result<(Digest, u64)>> {
-        let paths: Vec<_> = names.iter().map(PathBuf::from).collect();
+    fn hash_names(known: &mut FileDigests, names: &[&str]) -> Vec<io::Result<Hashed>> {
+        let paths: Vec<_> = names.iter().map(Path::new).collect();
         hash_all(known, &paths, &|_| ())
-    }
-
-    /// Makes every remembered file look long unchanged.
-    fn remember(known: &mut FileDigests, name: &str, digest: Digest) {
-        let stamp = Stamp::of(&fs::metadata(known.root.join(name)).unwrap());
-        known.files.insert(name.into(), (stamp, digest));
     }
 
     #[test]
     fn hashes_in_order_and_says_what_it_cannot_read() {
         let dir = tempfile::tempdir().unwrap();
-        for i in 0..20 {
+        for i in 0..200 {
             fs::write(dir.path().join(format!("{i}")), format!("{i}")).unwrap();
         }
         let mut known = FileDigests::open(dir.path(), dir.path());
-        let names: Vec<_> = (0..21).map(|i| i.to_string()).collect();
-        let found = hash(&mut known, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        for (i, result) in found[..20].iter().enumerate() {
+        let names: Vec<_> = (0..201).map(|i| i.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let done = AtomicUsize::new(0);
+        let paths: Vec<_> = names.iter().map(Path::new).collect();
+        let found = hash_all(&mut known, &paths, &|count| {
+            done.fetch_max(count, Ordering::Relaxed);
+        });
+        for (i, result) in found[..200].iter().enumerate() {
             let text = i.to_string();
-            let expected = (Digest::of(text.as_bytes()), text.len() as u64);
-            assert_eq!(*result.as_ref().unwrap(), expected);
+            let (sha256, size) = (Digest::of(text.as_bytes()), text.len() as u64);
+            assert_eq!(*result.as_ref().unwrap(), Hashed { sha256, size, is_link: false });
         }
-        assert_eq!(found[20].as_ref().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(found[200].as_ref().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(done.into_inner(), 201);
+    }
+
+    #[test]
+    fn follows_links_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "x").unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        let mut known = FileDigests::empty(dir.path());
+        let later = SystemTime::now() + Duration::from_secs(10);
+        for _ in 0..2 {
+            let link = *hash_names(&mut known, &["b"])[0].as_ref().unwrap();
+            assert_eq!(link, Hashed { sha256: Digest::of(b"x"), size: 1, is_link: true });
+            let stamp = Stamp::of(&fs::metadata(dir.path().join("b")).unwrap());
+            known.add(Path::new("b"), stamp, Digest::of(b"x"), later);
+        }
     }
 
     #[test]
     fn takes_the_remembered_digest_of_an_unchanged_file_only() {
         let home = tempfile::tempdir().unwrap();
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("a"), "old").unwrap();
+        let place = root.path().join("a");
+        fs::write(&place, "old").unwrap();
         let mut known = FileDigests::open(home.path(), root.path());
         let mark = Digest::of(b"a digest that only memory can give");
-        remember(&mut known, "a", mark);
+        let later = SystemTime::now() + Duration::from_secs(10);
+        known.add(Path::new("a"), Stamp::of(&fs::metadata(&place).unwrap()), mark, later);
         known.save(home.path()).unwrap();
 
         let mut known = FileDigests::open(home.path(), root.path());
-        assert_eq!(hash(&mut known, &["a"])[0].as_ref().unwrap().0, mark);
+        assert_eq!(hash_names(&mut known, &["a"])[0].as_ref().unwrap().sha256, mark);
         // The same size and the same modification time: the kernel's change time still tells.
-        let times = fs::metadata(root.path().join("a")).unwrap().modified().unwrap();
+        let times = fs::metadata(&place).unwrap().modified().unwrap();
         std::thread::sleep(Duration::from_millis(20));
-        fs::write(root.path().join("a"), "new").unwrap();
-        File::options()
-            .write(true)
-            .open(root.path().join("a"))
-            .unwrap()
-            .set_modified(times)
-            .unwrap();
-        assert_eq!(hash(&mut known, &["a"])[0].as_ref().unwrap().0, Digest::of(b"new"));
-    }
-
-    #[test]
-    fn remembers_no_file_that_was_changed_just_now() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("a"), "x").unwrap();
-        let mut known = FileDigests::open(root.path(), root.path());
-        hash(&mut known, &["a"])[0].as_ref().unwrap();
-        assert!(known.files.is_empty());
-        let stamp = Stamp::of(&fs::metadata(root.path().join("a")).unwrap());
-        assert!(!stamp.is_settled(SystemTime::now()));
-        assert!(stamp.is_settled(SystemTime::now() + Duration::from_secs(10)));
-    }
-
-    #[test]
-    fn a_damaged_memory_is_an_empty_one() {
-        let home = tempfile::tempdir().unwrap();
-        let place = FileDigests::place(home.path(), Path::new("/data"));
-        fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::write(&place, "{").unwrap();
-        assert!(FileDigests::open(home.path(), Path::new("/data")).files.is_empty());
+        fs::write(&place, "new").unwrap();
+        File::options().write(true).open(&place).unwrap().set_modified(times).unwrap();
+        let found = *hash_names(&mut known, &["a"])[0].as_ref().unwrap();
+        assert_eq!(found.sha256, Digest::of(b"new"));
+        fs::remove_file(&place).unwrap();
+        let error = hash_names(&mut known, &["a"]).remove(0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

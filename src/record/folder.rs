@@ -109,6 +109,15 @@ impl RunFolder {
         &self.path
     }
 
+    /// Removes it again, as far as nothing but what a run begins with is in it.
+    pub fn abandon(&self) {
+        let begun =
+            [file::CONFIG, file::MANIFEST, file::START].map(|name| remove(&self.path.join(name)));
+        // What cannot be removed does no harm: the next run takes another name.
+        let _ =
+            begun.into_iter().collect::<io::Result<()>>().and_then(|()| fs::remove_dir(&self.path));
+    }
+
     fn lock(path: PathBuf) -> Result<Self, FolderError> {
         let handle = File::open(&path).map_err(|e| create_error(&path, e))?;
         match flock(&handle, FlockOperation::NonBlockingLockExclusive) {

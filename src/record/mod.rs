@@ -5,15 +5,17 @@ mod clock;
 mod digests;
 mod folder;
 mod listing;
+mod memory;
 mod seal;
 mod survey;
 pub mod verify;
 
 pub use clock::{now_rfc3339, rfc3339};
-pub use digests::{FileDigests, hash_all};
+pub use digests::{Hashed, hash_all};
 pub use folder::{FolderError, RunFolder, file, pictures_below};
 pub use listing::{
     FindError, Glance, RunState, RunSummary, find_folder, find_run, glance, list_runs,
 };
+pub use memory::FileDigests;
 pub use seal::{SealError, Sealed, is_output, seal, write_beginning, write_config, write_manifest};
 pub use survey::{Kind, SurveyError, Wanted, pictures, pictures_and_labels, survey};

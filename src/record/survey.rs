@@ -1,15 +1,15 @@
 //! The data manifest of a run: which files of a data set it will read, and their digests.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::Digest;
 use ybox_spec::dataset::{DataSet, DataSetError, Format};
 use ybox_spec::manifest::{Entry, Manifest, ManifestError};
 
-use super::digests::{FileDigests, hash_all};
+use super::digests::{Hashed, hash_all};
+use super::memory::FileDigests;
 use crate::ui::Explain;
 
 /// A file that a run will read, relative to the data set's root.
@@ -92,12 +92,17 @@ pub fn survey(
     known: &mut FileDigests,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Manifest, SurveyError> {
-    refuse_links_outside(root, wanted)?;
-    let paths: Vec<_> = wanted.iter().map(|w| w.path.clone()).collect();
+    let paths: Vec<_> = wanted.iter().map(|w| w.path.as_path()).collect();
+    refuse_folders_outside(root, &paths)?;
     let mut entries = Vec::with_capacity(wanted.len());
     for (wanted, hashed) in wanted.iter().zip(hash_all(known, &paths, progress)) {
         match hashed {
-            Ok(found) => entries.push(entry(wanted, found)?),
+            Ok(found) => {
+                if found.is_link {
+                    refuse_outside(root, &wanted.path)?;
+                }
+                entries.push(entry(wanted, found)?);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => match wanted.kind {
                 Kind::Label => {}
                 Kind::Picture | Kind::Annotation => {
@@ -113,32 +118,34 @@ pub fn survey(
     Ok(Manifest::new(entries)?)
 }
 
-fn entry(wanted: &Wanted, (sha256, size): (Digest, u64)) -> Result<Entry, SurveyError> {
+fn entry(wanted: &Wanted, found: Hashed) -> Result<Entry, SurveyError> {
     let path =
         wanted.path.to_str().ok_or_else(|| SurveyError::Name { path: wanted.path.clone() })?;
+    let Hashed { sha256, size, .. } = found;
     Ok(Entry { split: wanted.split.clone(), path: path.to_owned(), size, sha256 })
 }
 
 /// In the container only `root` exists: a link that leads out of it would be found broken there.
-fn refuse_links_outside(root: &Path, wanted: &[Wanted]) -> Result<(), SurveyError> {
-    let folders: BTreeSet<_> = wanted.iter().filter_map(|w| w.path.parent()).collect();
-    let links = wanted.iter().map(|w| w.path.as_path()).filter(|path| {
-        fs::symlink_metadata(root.join(path)).is_ok_and(|m| m.file_type().is_symlink())
-    });
-    for path in folders.into_iter().chain(links) {
-        let path = root.join(path);
-        match fs::canonicalize(&path) {
-            Ok(target) if !target.starts_with(root) => {
-                return Err(SurveyError::LinkOutside { path, target });
-            }
-            _ => {}
-        }
+fn refuse_folders_outside(root: &Path, paths: &[&Path]) -> Result<(), SurveyError> {
+    let mut seen = HashSet::new();
+    let folders = paths.iter().filter_map(|path| path.parent());
+    folders
+        .filter(|folder| seen.insert(folder.as_os_str()))
+        .try_for_each(|folder| refuse_outside(root, folder))
+}
+
+fn refuse_outside(root: &Path, path: &Path) -> Result<(), SurveyError> {
+    let path = root.join(path);
+    match fs::canonicalize(&path) {
+        Ok(target) if !target.starts_with(root) => Err(SurveyError::LinkOutside { path, target }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use ybox_spec::Digest;
+
     use super::*;
 
     fn set(files: &[&str]) -> tempfile::TempDir {

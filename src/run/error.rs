@@ -9,7 +9,7 @@ use ybox_spec::events::OUT_OF_MEMORY;
 use ybox_spec::overrides::ConfigError;
 use ybox_spec::weights::WeightsError;
 
-use crate::ui::Explain;
+use crate::ui::{DISK_FULL, Explain};
 
 /// Apart from other failures, so that scripts can try again with less.
 const OUT_OF_MEMORY_EXIT: u8 = 3;
@@ -108,6 +108,13 @@ impl RunError {
 #[error("{0}")]
 pub struct Said(pub String);
 
+impl Said {
+    /// What the C library calls it, in whatever words it stands.
+    fn is_disk_full(&self) -> bool {
+        self.0.contains("No space left on device") || self.0.contains("Disk quota exceeded")
+    }
+}
+
 impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         Some(match self {
@@ -147,6 +154,9 @@ impl Explain for RunError {
             Self::TwoAutos => "name the batch or the policy, as in checkpointing=layer".into(),
             Self::NoPlan => "use an image whose trainer is of this version of ybox".into(),
             Self::Device { .. } => "leave it out, or say device=cpu".into(),
+            Self::Trainer { source, .. } | Self::Crashed { source, .. } if source.is_disk_full() => {
+                DISK_FULL.into()
+            }
             Self::Trainer { hint, .. } => return hint.clone(),
             Self::OutOfMemory { advice, .. } => advice.clone(),
             _ => return None,

@@ -77,7 +77,7 @@ pub fn execute(
         (with.listen)();
     }
     let mut run = Run { order, batch, beginning, manifest, folder, cache };
-    let status = run.to_its_end(with, view)?;
+    let status = run.finish(with, view)?;
     run.seal(status, with)
 }
 
@@ -94,7 +94,7 @@ struct Run {
 
 impl Run {
     /// Runs the trainer; once more with half the batch where an automatic one did not fit.
-    fn to_its_end(&mut self, with: &Surroundings, view: &mut RunView) -> Result<Status, Failure> {
+    fn finish(&mut self, with: &Surroundings, view: &mut RunView) -> Result<Status, Failure> {
         loop {
             self.write_start()?;
             let place = (self.folder.path(), self.cache.as_ref());
@@ -124,9 +124,13 @@ impl Run {
         }
         self.beginning.inputs.config = self.order.config.digest();
         let folder = self.folder.path();
-        record::write_config(folder, &self.order.config)?;
-        record::write_manifest(folder, &self.manifest)?;
-        Ok(record::write_beginning(folder, &self.beginning)?)
+        let written = record::write_config(folder, &self.order.config)
+            .and_then(|()| record::write_manifest(folder, &self.manifest))
+            .and_then(|()| record::write_beginning(folder, &self.beginning));
+        if written.is_err() {
+            self.folder.abandon();
+        }
+        Ok(written?)
     }
 
     fn seal(self, status: Status, with: &Surroundings) -> Result<Finished, Failure> {

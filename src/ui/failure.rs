@@ -2,6 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+
+/// What to do where a disk is full, whatever was being written to it.
+pub const DISK_FULL: &str = "the disk is full: make room there and run the same command again; \
+                             what was there before is unchanged";
 
 /// Implemented by each module's error type: what to do next, and the exit code.
 pub trait Explain: Error {
@@ -46,8 +51,27 @@ impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
         let what = error.to_string();
         let causes = chain(&what, error.source());
-        Self { what, causes, hint: error.hint(), exit: error.exit() }
+        let hint = match is_disk_full(error.source()) {
+            true => Some(DISK_FULL.into()),
+            false => error.hint(),
+        };
+        Self { what, causes, hint, exit: error.exit() }
     }
+}
+
+/// Whether `error` came from a disk, or a user's share of one, that has no room left.
+pub fn is_disk_full(error: Option<&(dyn Error + 'static)>) -> bool {
+    let full = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    };
+    let mut next = error;
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(full) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The messages of `error` and its sources, without those that the one before, at first `what`,
@@ -90,6 +114,14 @@ mod tests {
         fn hint(&self) -> Option<String> {
             Some("free some space".into())
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble() {
+        let full = Failure::from(Outer(std::io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.hint.as_deref(), Some(DISK_FULL));
+        let wrapped = std::io::Error::other(Outer(std::io::ErrorKind::StorageFull.into()));
+        assert_eq!(Failure::from(Outer(wrapped)).hint.as_deref(), Some(DISK_FULL));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -34,7 +35,9 @@ pub const NAMES: [&str; 3] = ["WBC", "RBC", "Platelets"];
 
 /// A working directory with a data set `data/`, and a home with an image.
 pub struct Place {
-    pub dir: tempfile::TempDir,
+    pub root: PathBuf,
+    /// What is removed in the end, unless the place was asked for by its path.
+    pub dir: Option<tempfile::TempDir>,
     pub stand_in: StandIn,
     /// Facts about the host, for the record.
     pub host: Value,
@@ -43,18 +46,26 @@ pub struct Place {
 impl Place {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(dir.path()).unwrap();
-        data_set(&root.join("work/data"));
+        let mut place = Self::at(dir.path());
+        data_set(&place.work().join("data"));
+        place.dir = Some(dir);
+        place
+    }
+
+    /// Without a data set, in a folder that stays.
+    pub fn at(root: &Path) -> Self {
+        let root = fs::canonicalize(root).unwrap();
         image(&root.join("home"), "ybox/cpu:latest", "epochs: 600\nscale: 0.5\n");
-        Self { dir, stand_in: StandIn::default(), host: json!({"cpu": "a stand-in"}) }
+        let host = json!({"cpu": "a stand-in"});
+        Self { root, dir: None, stand_in: StandIn::default(), host }
     }
 
     pub fn home(&self) -> PathBuf {
-        fs::canonicalize(self.dir.path()).unwrap().join("home")
+        self.root.join("home")
     }
 
     pub fn work(&self) -> PathBuf {
-        fs::canonicalize(self.dir.path()).unwrap().join("work")
+        self.root.join("work")
     }
 
     pub fn store(&self) -> Store {
@@ -245,6 +256,16 @@ pub fn layered_image(home: &Path, name: &str, layers: &[Vec<u8>], labels: &Value
 /// A layer of files, each a path and its content.
 pub fn tar(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
+    let paths = files.iter().flat_map(|(path, _)| Path::new(path.as_ref()).ancestors().skip(1));
+    let folders: BTreeSet<_> = paths.filter(|path| *path != Path::new("")).collect();
+    for folder in folders {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_size(0);
+        header.set_mode(0o755);
+        header.set_cksum();
+        tar.append_data(&mut header, folder, &[][..]).unwrap();
+    }
     for (path, text) in files {
         let text = text.as_ref().as_bytes();
         let mut header = tar::Header::new_ustar();
@@ -431,12 +452,16 @@ impl<'a> Trainer<'a> {
             Mood::OutOfMemoryAbove(most) if self.batch() > most => return 137,
             _ => {}
         }
-        let code = match self.config.clone() {
+        let done = match self.config.clone() {
             Config::Train(config) => self.train(config.epochs),
             Config::Val(_) => self.val(),
             Config::Predict(_) => self.predict(),
             Config::Export(_) => self.export(),
         };
+        let code = done.unwrap_or_else(|message| {
+            self.say(Event::Failed { code: "write-failed".into(), message, hint: None });
+            1
+        });
         if code == 0 {
             self.say(Event::Finished { seconds: 1.5 });
         }
@@ -444,8 +469,17 @@ impl<'a> Trainer<'a> {
     }
 
     fn say(&mut self, event: Event) {
-        let line = self.log.append(event).unwrap();
-        (self.output)(Output::Out(line));
+        (self.output)(match self.log.append(event) {
+            Ok(line) => Output::Out(line),
+            Err(e) => Output::Err(format!("warning: cannot write to the event log: {e}")),
+        });
+    }
+
+    fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Result<(), String> {
+        let name = name.as_ref();
+        fs::create_dir_all(self.out.join(name).parent().unwrap())
+            .and_then(|()| fs::write(self.out.join(name), content))
+            .map_err(|e| format!("cannot write /out/{}: {e}", name.display()))
     }
 
     fn batch(&self) -> u32 {
@@ -511,7 +545,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn train(&mut self, epochs: u32) -> i32 {
+    fn train(&mut self, epochs: u32) -> Result<i32, String> {
         let mut chain = ChainHead::default();
         let (mut steps, mut csv) = (String::new(), "epoch,metrics/mAP50-95(B)\n".to_owned());
         let done = if self.resume { self.go_on() } else { 0 };
@@ -531,9 +565,9 @@ impl<'a> Trainer<'a> {
                 continue;
             }
             self.say(Event::Epoch(self.epoch(epoch, epochs, metrics)));
-            self.save(epoch, &steps, &csv);
+            self.save(epoch, &steps, &csv)?;
             if self.mood == Mood::Dies(epoch) {
-                return 137;
+                return Ok(137);
             }
             match self.mood {
                 Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),
@@ -542,17 +576,17 @@ impl<'a> Trainer<'a> {
             };
             match self.stop.load(Ordering::SeqCst) {
                 0 if self.stop_after != Some(epoch) => {}
-                0 => return 130,
+                0 => return Ok(130),
                 1 => {
                     self.say(Event::Interrupted { epoch });
-                    return 130;
+                    return Ok(130);
                 }
-                _ => return 137,
+                _ => return Ok(137),
             }
         }
         let metrics = self.metrics(&format!("{epochs}"));
         self.say(Event::Metrics(metrics));
-        0
+        Ok(0)
     }
 
     /// Goes on after the epoch of its "checkpoint", of which it returns the number.
@@ -599,22 +633,21 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn save(&self, epoch: u32, steps: &str, csv: &str) {
-        fs::write(self.out.join("steps.chain"), steps).unwrap();
-        fs::write(self.out.join("results.csv"), csv).unwrap();
+    fn save(&self, epoch: u32, steps: &str, csv: &str) -> Result<(), String> {
+        self.write("steps.chain", steps)?;
+        self.write("results.csv", csv)?;
         if self.mood == Mood::Forgets {
-            return;
+            return Ok(());
         }
-        fs::create_dir_all(self.out.join("checkpoint")).unwrap();
         let checkpoint = format!("{epoch} {}", self.log.count());
-        fs::write(self.out.join("checkpoint/epoch"), checkpoint).unwrap();
-        fs::create_dir_all(self.out.join("weights")).unwrap();
+        self.write("checkpoint/epoch", checkpoint)?;
         for name in ["best", "last"] {
             let info = WeightsInfo { epoch, ..self.info() };
             let tensor = Digest::in_domain(name, self.seed.as_bytes());
-            let path = self.out.join("weights").join(name).with_extension("safetensors");
-            fs::write(path, safetensors(&info, tensor.as_bytes())).unwrap();
+            let name = format!("weights/{name}.safetensors");
+            self.write(name, safetensors(&info, tensor.as_bytes()))?;
         }
+        Ok(())
     }
 
     fn info(&self) -> WeightsInfo {
@@ -627,40 +660,39 @@ impl<'a> Trainer<'a> {
         WeightsInfo { model: model.clone(), names: names.clone(), imgsz, epoch: 0 }
     }
 
-    fn val(&mut self) -> i32 {
+    fn val(&mut self) -> Result<i32, String> {
         assert!(self.weights.is_some());
         let metrics = self.metrics("val");
         let text = serde_json::to_string_pretty(&metrics).unwrap();
-        fs::write(self.out.join("metrics.json"), text).unwrap();
+        self.write("metrics.json", text)?;
         self.say(Event::Metrics(metrics));
-        0
+        Ok(0)
     }
 
-    fn export(&mut self) -> i32 {
+    fn export(&mut self) -> Result<i32, String> {
         assert!(self.weights.is_some());
-        fs::write(self.out.join("model.onnx"), self.seed.hex()).unwrap();
+        self.write("model.onnx", self.seed.hex())?;
         self.say(Event::Exported {
             path: "model.onnx".into(),
             bytes: 64,
             input: vec![1, 3, 320, 320],
             output: vec![1, 7, 2100],
         });
-        0
+        Ok(0)
     }
 
-    fn predict(&mut self) -> i32 {
+    fn predict(&mut self) -> Result<i32, String> {
         assert!(self.weights.is_some());
-        fs::create_dir_all(self.out.join("labels")).unwrap();
         for entry in self.manifest.clone().entries() {
             let path = Path::new(&entry.path);
-            fs::write(self.out.join(path.file_name().unwrap()), "drawn").unwrap();
+            self.write(path.file_name().unwrap(), "drawn")?;
             let label = Path::new("labels").join(path.with_extension("txt").file_name().unwrap());
-            fs::write(self.out.join(label), "1 0.5 0.5 0.2 0.2 0.9\n").unwrap();
+            self.write(label, "1 0.5 0.5 0.2 0.2 0.9\n")?;
             let objects = json!({"RBC": 1}).as_object().unwrap().clone();
             let path = entry.path.clone();
             self.say(Event::Predicted { path, width: 640, height: 480, objects });
         }
-        0
+        Ok(0)
     }
 }
 

@@ -353,8 +353,9 @@ fn normalise(path: &Path) -> PathBuf {
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() || kind.is_symlink() && path.is_dir() {
             walk(&path, found)?;
         } else {
             found.push(path);

@@ -30,7 +30,15 @@ impl Digest {
 
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> String {
-        hex::encode(self.0)
+        let digits = self.hex_bytes();
+        std::str::from_utf8(&digits).expect("hex digits are ASCII").to_owned()
+    }
+
+    /// The same as bytes.
+    pub(crate) fn hex_bytes(&self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).expect("two digits for each of 32 bytes");
+        digits
     }
 
     pub fn from_hex(digits: &str) -> Result<Self, ParseDigestError> {
@@ -50,20 +58,27 @@ impl Digest {
     /// SHA-256 of `domain`, a newline and `bytes`: the same bytes hashed for two purposes never
     /// collide.
     pub fn in_domain(domain: &str, bytes: &[u8]) -> Self {
+        Self::of_parts(&[domain.as_bytes(), b"\n", bytes])
+    }
+
+    /// SHA-256 of `parts`, one behind the other.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Hasher::new();
-        hasher.update(domain.as_bytes());
-        hasher.update(b"\n");
-        hasher.update(bytes);
+        parts.iter().for_each(|part| hasher.update(part));
         hasher.finish()
     }
 
     /// Hashes everything `reader` yields; returns the digest and the number of bytes.
-    pub fn of_reader(mut reader: impl Read) -> io::Result<(Self, u64)> {
+    pub fn of_reader(reader: impl Read) -> io::Result<(Self, u64)> {
+        Self::of_reader_with(reader, &mut vec![0; 256 * 1024])
+    }
+
+    /// The same, read through `buffer`: for many small files, which a buffer each would slow down.
+    pub fn of_reader_with(mut reader: impl Read, buffer: &mut [u8]) -> io::Result<(Self, u64)> {
         let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 256 * 1024];
         let mut size = 0;
         loop {
-            match reader.read(&mut buffer)? {
+            match reader.read(buffer)? {
                 0 => return Ok((hasher.finish(), size)),
                 n => {
                     hasher.update(&buffer[..n]);

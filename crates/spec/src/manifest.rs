@@ -80,7 +80,8 @@ impl Manifest {
 fn parent(children: &[Digest]) -> Digest {
     match children {
         [left, right] => {
-            Digest::in_domain(NODE_DOMAIN, format!("{} {}", left.hex(), right.hex()).as_bytes())
+            let (left, right) = (left.hex_bytes(), right.hex_bytes());
+            Digest::of_parts(&[NODE_DOMAIN.as_bytes(), b"\n", &left, b" ", &right])
         }
         [only] => *only,
         _ => unreachable!("chunks of two hold one or two"),

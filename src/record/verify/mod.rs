@@ -3,6 +3,7 @@
 //! from elsewhere.
 
 mod folder;
+mod image;
 mod outside;
 mod record;
 mod report;
@@ -23,11 +24,11 @@ pub struct Subject {
     pub expected: Option<Digest>,
     /// Where the data set lies now, if not where the record says: its folder or its YAML file.
     pub data: Option<PathBuf>,
-    /// Rehash data files that are remembered as unchanged, too.
+    /// Rehash data files and image blobs that are remembered as unchanged, too.
     pub deep: bool,
 }
 
-/// Makes every check that can be made here. `home` is where digests of data files are remembered;
+/// Makes every check that can be made here. `home` is where digests of data files and blobs are remembered;
 /// `progress` is told how many of the data files are done, of how many.
 pub fn verify(
     subject: &Subject,
@@ -43,7 +44,7 @@ pub fn verify(
     let (files, manifest) = folder::files(folder, &record);
     checks.extend(files);
     checks.extend(outside::data(subject, &record, manifest, home, progress));
-    checks.extend(outside::image(&record, images));
+    checks.extend(image::image(&record, images, subject.deep, home));
     checks.extend(outside::weights(&record));
     Report { checks }
 }

@@ -1,4 +1,4 @@
-//! What a run was made from, where it is still here: data set, image, initial weights.
+//! What a run was made from, where it is still here: data set and initial weights.
 
 use std::fs;
 use std::io;
@@ -11,9 +11,9 @@ use ybox_spec::record::Record;
 
 use super::Subject;
 use super::report::{Check, Gap, Mismatch};
-use crate::image::{Problem, ProblemCode, Store, StoredImage};
-use crate::record::digests::{FileDigests, hash_all};
+use crate::record::digests::{Hashed, hash_all};
 use crate::record::folder::is_inside;
+use crate::record::memory::FileDigests;
 
 /// Checks every file that the manifest lists; one check for all when they match, else one for each
 /// that does not.
@@ -63,7 +63,7 @@ fn differing_files(
     let mut known = if deep { FileDigests::empty(root) } else { FileDigests::open(home, root) };
     let (inside, outside): (Vec<_>, Vec<_>) =
         manifest.entries().iter().partition(|entry| is_inside(&entry.path));
-    let paths: Vec<_> = inside.iter().map(|entry| PathBuf::from(&entry.path)).collect();
+    let paths: Vec<_> = inside.iter().map(|entry| Path::new(&entry.path)).collect();
     let found = hash_all(&mut known, &paths, &|done| progress(done, paths.len()));
     // Only a memory for speed: without it the next verification hashes again.
     let _ = known.save(home);
@@ -79,39 +79,15 @@ fn differing_files(
         .collect()
 }
 
-fn difference(entry: &Entry, found: io::Result<(Digest, u64)>) -> Option<Mismatch> {
+fn difference(entry: &Entry, found: io::Result<Hashed>) -> Option<Mismatch> {
     match found {
-        Ok((found, _)) if found == entry.sha256 => None,
-        Ok((found, _)) => Some(Mismatch::Digest { expected: entry.sha256, found }),
+        Ok(Hashed { sha256, .. }) if sha256 == entry.sha256 => None,
+        Ok(Hashed { sha256: found, .. }) => {
+            Some(Mismatch::Digest { expected: entry.sha256, found })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Mismatch::Missing),
         Err(error) => Some(Mismatch::Unreadable(error.to_string())),
     }
-}
-
-/// Checks the stored image, blob by blob.
-pub fn image(record: &Record, images: &Store) -> Vec<Check> {
-    let source = &record.circumstances.image;
-    let image = StoredImage {
-        reference: source.reference.clone(),
-        manifest: source.manifest,
-        config: record.inputs.image,
-    };
-    let problems = images.check(&image);
-    if problems.first().is_some_and(|p| is_absence(p, &image)) {
-        return vec![Check::skipped("image", Gap::ImageNotHere(image.manifest))];
-    }
-    if problems.is_empty() {
-        return vec![Check::ok("image", image.config)];
-    }
-    problems
-        .into_iter()
-        .map(|p| Check::bad(format!("image {}", p.item), Mismatch::Unreadable(p.detail)))
-        .collect()
-}
-
-/// Without its manifest an image is not there; without another blob it is damaged.
-fn is_absence(problem: &Problem, image: &StoredImage) -> bool {
-    problem.code == ProblemCode::BlobMissing && problem.item.contains(&image.manifest.hex())
 }
 
 /// Checks the initial weights where they were taken from.
