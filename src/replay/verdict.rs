@@ -58,7 +58,7 @@ pub fn compare(replay: &Replay, folder: &Path, with: &Surroundings) -> Result<Ve
     let [run, again] = [read(&replay.folder)?, read(folder)?];
     let (steps, of) = match (&run.steps, &again.steps) {
         (Some(run), Some(again)) => (again.len().min(run.len()) as u64, run.len() as u64),
-        _ => return Ok(by_head(&run, &again).ok_or_else(|| not("it has no steps.chain"))?),
+        _ => return by_head(&run, &again).ok_or_else(|| not("it has no steps.chain")),
     };
     if steps <= replay.after {
         return Err(not("there are no steps to compare"));
