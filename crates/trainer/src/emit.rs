@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ybox_spec::events::{Event, EventLog, Progress};
+use ybox_spec::events::{Event, EventLog, Line, Progress};
 
 use crate::progress::Phase;
 
@@ -31,13 +31,13 @@ impl Emitter {
     /// Says `event`. Training must not die of a full log disk or a reader that went away: the
     /// record's check of the log is what notices a gap.
     pub fn say(&mut self, event: Event) {
-        match self.log.append(event) {
-            Ok(line) => {
-                let mut out = io::stdout().lock();
-                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-            }
-            Err(error) => eprintln!("warning: cannot write to the event log: {error}"),
-        }
+        let unlogged = Line { link: None, event: event.clone() };
+        let line = self.log.append(event).or_else(|error| {
+            eprintln!("warning: cannot write to the event log: {error}");
+            serde_json::to_string(&unlogged)
+        });
+        let mut out = io::stdout().lock();
+        let _ = line.map(|line| writeln!(out, "{line}").and_then(|()| out.flush()));
     }
 
     /// A note whose `code` is stable.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ybox_spec::chain::{ChainHead, Step, read_chain};
 
-use super::outputs::ResumeError;
+use super::resume_error::ResumeError;
 use crate::error::TrainerError;
 
 pub struct ChainFile {

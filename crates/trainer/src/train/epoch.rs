@@ -1,8 +1,7 @@
 //! One epoch of steps.
 
-use serde::{Deserialize, Serialize};
 use ybox_spec::chain::{Step, carries_parameters};
-use ybox_spec::events::{Losses, Progress};
+use ybox_spec::events::Losses;
 
 use super::care::Place;
 use super::guard::{Decision, Measured};
@@ -26,21 +25,6 @@ pub struct Trained {
     pub images_per_second: f64,
     /// In force at the last batch.
     pub rates: Rates,
-}
-
-/// Sums over the batches of an epoch.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Sums {
-    pub batches: u64,
-    images: u64,
-    /// Objects and size of pictures of the last one.
-    instances: u64,
-    imgsz: u32,
-    /// Batches whose losses are summed: those that were read and are finite.
-    measured: u64,
-    losses: [f64; 3],
-    /// In force at the last one.
-    rates: Option<Rates>,
 }
 
 /// Called between two batches.
@@ -156,38 +140,5 @@ impl Session {
             true => chained.with_parameters(weights::digest(&self.model.state_dict())?),
             false => chained,
         })
-    }
-}
-
-impl Sums {
-    fn add(&mut self, batch: &Batch, rates: Rates) {
-        self.rates = Some(rates);
-        self.batches += 1;
-        self.images += batch.indices.len() as u64;
-        self.instances = batch.targets.len() as u64;
-        self.imgsz = batch.size;
-    }
-
-    fn measure(&mut self, batches: Vec<Items>) {
-        let finite = |items: &Items| items.iter().all(|item| item.is_finite());
-        for items in batches.into_iter().filter(finite) {
-            self.measured += 1;
-            self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
-        }
-    }
-
-    /// `before`: images that were trained on before the phase.
-    fn progress(&self, phase: &Phase, before: u64) -> Progress {
-        Progress {
-            losses: (self.measured > 0).then(|| self.means()),
-            instances: self.instances,
-            ..phase.progress(self.batches, self.images - before, self.imgsz)
-        }
-    }
-
-    fn means(&self) -> Losses {
-        let batches = self.measured.max(1) as f64;
-        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / batches);
-        Losses { box_loss, cls_loss, dfl_loss }
     }
 }

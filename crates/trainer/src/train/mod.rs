@@ -17,10 +17,12 @@ mod outputs;
 mod pending;
 #[cfg(test)]
 mod precision_tests;
+mod resume_error;
 mod scaling;
 mod session;
 mod settings;
 mod snapshot;
+mod sums;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,12 +1,11 @@
 //! What a training writes: weights, `results.csv`, the chain of steps, and what people look at.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ybox_spec::Digest;
-use ybox_spec::chain::{ChainError, ChainHead, Step};
+use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Epoch;
 use ybox_spec::files::{remove_if_there, settle};
@@ -14,6 +13,7 @@ use ybox_spec::pictures;
 use ybox_spec::weights::WeightsInfo;
 
 use super::chain::{Beginning, ChainFile};
+use super::resume_error::ResumeError;
 use super::snapshot::first_not_finite;
 use crate::data::{Batch, Split};
 use crate::error::TrainerError;
@@ -61,25 +61,6 @@ pub struct OutputsState {
     tensorboard: u64,
     /// Digest of the best weights, after the first epoch.
     pub best: Option<Digest>,
-}
-
-/// Why the files of a run are not those that a checkpoint goes with.
-#[derive(Debug, thiserror::Error)]
-pub enum ResumeError {
-    #[error("cannot go on with {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("steps.chain has {found} of the {wanted} steps before it, or others")]
-    Steps { found: u64, wanted: u64 },
-    #[error("steps.chain: {0}")]
-    Chain(#[from] ChainError),
-    #[error("the best weights before it are gone")]
-    Best,
-}
-
-impl ResumeError {
-    pub fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::File { path: path.to_owned(), source }
-    }
 }
 
 impl Places {

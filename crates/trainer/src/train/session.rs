@@ -8,10 +8,10 @@ use tch::Tensor;
 use torch_ext::Precision;
 use ybox_spec::config::{AttentionPath, Checkpointing, Freeze, TrainConfig};
 
-use super::epoch::Sums;
 use super::guard::Guard;
 use super::pending::Pending;
 use super::snapshot::{Snapshot, Statistics};
+use super::sums::Sums;
 use crate::data::{Loader, Split};
 use crate::error::TrainerError;
 use crate::job::Job;

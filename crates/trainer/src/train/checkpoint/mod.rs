@@ -14,7 +14,8 @@ use tch::Tensor;
 use ybox_spec::Digest;
 
 use super::best::Best;
-use super::outputs::{Outputs, OutputsState, ResumeError};
+use super::outputs::{Outputs, OutputsState};
+use super::resume_error::ResumeError;
 use super::session::Session;
 use super::snapshot::Named;
 use crate::emit::Emitter;

@@ -8,11 +8,11 @@ use crate::error::TrainerError;
 use crate::numerics;
 use crate::optim::GradScaler;
 use crate::optim::grad_scaler::State;
-use crate::train::epoch::Sums;
 use crate::train::guard::{Guard, Usual};
 use crate::train::pending::Pending;
 use crate::train::session::Session;
 use crate::train::snapshot::{Named, Snapshot, copies};
+use crate::train::sums::Sums;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionState {
