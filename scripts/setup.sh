@@ -28,7 +28,6 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 
 need c++ g++
-need make make
 # jemalloc is built with it.
 need make make
 need bwrap bubblewrap
