@@ -12,7 +12,7 @@ use ybox_spec::config::CheckpointEvery;
 use ybox_spec::files::settle;
 use ybox_spec::weights::metadata;
 
-use super::{About, Checkpoint, CheckpointError, METADATA_KEY, best_beside};
+use super::{About, Checkpoint, CheckpointError, METADATA_KEY, best_beside, short};
 use crate::emit::Emitter;
 
 /// Checkpoints that stay.
@@ -32,7 +32,8 @@ pub struct Shelf {
 pub struct Found {
     path: PathBuf,
     name: String,
-    digest: Digest,
+    /// The first digits of its digest, as in its name.
+    digits: String,
 }
 
 impl Shelf {
@@ -110,8 +111,8 @@ impl Found {
     fn new(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_owned();
         let stem = name.strip_prefix("epoch")?.strip_suffix(".safetensors")?;
-        let digest = Digest::from_hex(stem.rsplit('-').next()?).ok()?;
-        Some(Self { digest, name, path })
+        let digits = stem.rsplit('-').next()?.to_owned();
+        Some(Self { digits, name, path })
     }
 
     pub fn path(&self) -> &Path {
@@ -125,7 +126,7 @@ impl Found {
     pub fn read(&self) -> Result<Checkpoint, CheckpointError> {
         let bytes = fs::read(&self.path)?;
         let found = Digest::of(&bytes);
-        if found != self.digest {
+        if short(&found) != self.digits {
             return Err(CheckpointError::Digest { found });
         }
         Checkpoint::read(&bytes)
@@ -154,7 +155,7 @@ fn write(folder: &Path, checkpoint: &Checkpoint, growing: &[File]) -> Result<(),
     let (digest, _) = Digest::of_file(&temporary)?;
     let session = &checkpoint.about.session;
     let (epoch, batch) = (session.epoch + 1, session.sums.batches);
-    let name = format!("epoch{epoch:06}-batch{batch:08}-{}.safetensors", digest.hex());
+    let name = format!("epoch{epoch:06}-batch{batch:08}-{}.safetensors", short(&digest));
     settle(&temporary, &folder.join(name))?;
     Ok(prune(folder, checkpoint)?)
 }
