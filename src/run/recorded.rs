@@ -11,6 +11,7 @@ use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA};
 
 use super::order::{Data, training_files};
 use super::{Order, RunError, Settle};
+use crate::diff::data_changes;
 use crate::image::{Store, StoredImage};
 use crate::record::{Kind, Wanted, file};
 use crate::ui::Failure;
@@ -167,12 +168,11 @@ fn changed_files(folder: &Path, data: &Manifest) -> String {
     const SHOWN: usize = 3;
     let text = fs::read_to_string(folder.join(file::MANIFEST)).unwrap_or_default();
     let recorded = text.parse().unwrap_or_else(|_| Manifest::default());
-    let changed: Vec<_> = data
-        .entries()
-        .iter()
-        .filter(|entry| !recorded.entries().contains(entry))
-        .map(|entry| entry.path.as_str())
-        .collect();
+    let mut changed: Vec<_> =
+        data_changes(&recorded, data).into_iter().map(|change| change.path).collect();
+    // One file can be of several splits.
+    changed.sort();
+    changed.dedup();
     let more = match changed.len() {
         count if count > SHOWN => format!(" and {} more", count - SHOWN),
         _ => String::new(),
