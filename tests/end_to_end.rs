@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -144,4 +146,51 @@ fn a_changed_label_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("labels/train/00003.txt"), "{said}");
+}
+
+/// Starts a training and kills it once it has kept a checkpoint.
+fn killed(folder: &Path, arguments: &[&str], run: &Path) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ybox"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ybox starts");
+    let kept =
+        || fs::read_dir(run.join("checkpoint")).is_ok_and(|mut files| files.next().is_some());
+    while !kept() && child.try_wait().expect("a child").is_none() {
+        sleep(Duration::from_millis(20));
+    }
+    // Twice: the first one asks, the second one kills.
+    for _ in 0..2 {
+        let pid = child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
+        sleep(Duration::from_millis(30));
+    }
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn a_killed_training_goes_on_as_the_same_run_and_replays() {
+    if !image_is_built() {
+        return;
+    }
+    let (_dir, folder) = with_shapes();
+    ok(&folder, &[&TRAIN[..], &["name=whole"]].concat());
+    let whole = record(&folder.join("runs/train/whole"));
+    for engine in engines() {
+        let run = format!("runs/train/{engine}");
+        let named = format!("name={engine}");
+        let start = [&TRAIN[..], &[&named, "checkpoint_every=1", "--engine", engine]].concat();
+        killed(&folder, &start, &folder.join(&run));
+        ok(&folder, &["run", "train", &format!("resume={run}"), "--engine", engine]);
+        assert_eq!(record(&folder.join(&run))["run_hash"], whole["run_hash"], "{engine}");
+        ok(&folder, &["verify", &run]);
+
+        let first = ok(&folder, &["replay", &run, "--engine", engine]);
+        assert!(first.starts_with("IDENTICAL, bit for bit: the first "), "{first}");
+        let rest = ok(&folder, &["replay", &run, "--from-checkpoint", "--engine", engine]);
+        assert!(rest.ends_with(" and the results\n"), "{rest}");
+    }
 }

@@ -40,7 +40,7 @@ pub struct Args {
     /// Repeat all of it, and compare the results too
     #[arg(long)]
     full: bool,
-    /// Begin at the newest checkpoint that the run kept
+    /// Begin at the earliest checkpoint that the run kept
     #[arg(long, conflicts_with = "epochs")]
     from_checkpoint: bool,
     /// What runs the container: auto, docker, podman or embedded

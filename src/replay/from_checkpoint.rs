@@ -1,4 +1,4 @@
-//! A replay that begins at the newest checkpoint of the run: a run folder that stands where the
+//! A replay that begins at the earliest checkpoint of the run: a run folder that stands where the
 //! run stood then.
 
 use std::fs;
@@ -29,29 +29,29 @@ pub fn prepare(replay: &mut Replay, beginning: Beginning) -> Result<(), Failure>
         let folder = replay.folder.clone();
         Failure::from(RunError::NotAgain { folder, verb: "replayed from a checkpoint", reason })
     };
-    let newest = newest(&replay.folder).ok_or_else(|| refuse("it kept none".into()))?;
-    let about: Value = metadata(&newest, METADATA_KEY)
+    let earliest = earliest(&replay.folder).ok_or_else(|| refuse("it kept none".into()))?;
+    let about: Value = metadata(&earliest, METADATA_KEY)
         .map_err(|e| refuse(e.to_string()))?
-        .ok_or_else(|| refuse(format!("{} is none", newest.display())))?;
+        .ok_or_else(|| refuse(format!("{} is none", earliest.display())))?;
     replay.after = about["outputs"]["chain"]["count"].as_u64().unwrap_or(0);
     let name = replay.order.launch.name.as_deref();
     let folder = RunFolder::create(&replay.order.parent, name, false, Task::Train)?;
-    copy(&replay.folder, folder.path(), &newest).map_err(|e| refuse(e.to_string()))?;
+    copy(&replay.folder, folder.path(), &earliest).map_err(|e| refuse(e.to_string()))?;
     replay.order.resumes = Some((folder.path().to_owned(), beginning));
     Ok(())
 }
 
 /// Names sort as checkpoints were made.
-fn newest(folder: &Path) -> Option<PathBuf> {
+fn earliest(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder.join(file::CHECKPOINTS)).ok()?.flatten();
     let names = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
         name.starts_with(b"epoch") && name.ends_with(b".safetensors")
     });
-    names.max()
+    names.min()
 }
 
-fn copy(from: &Path, to: &Path, newest: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path, earliest: &Path) -> io::Result<()> {
     for name in FILES {
         match fs::copy(from.join(name), to.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path, newest: &Path) -> io::Result<()> {
     let (weights, checkpoints) = (to.join(file::WEIGHTS), to.join(file::CHECKPOINTS));
     fs::create_dir_all(&weights)?;
     fs::create_dir_all(&checkpoints)?;
-    fs::copy(newest, checkpoints.join(newest.file_name().unwrap_or_default()))?;
+    fs::copy(earliest, checkpoints.join(earliest.file_name().unwrap_or_default()))?;
     // The best weights of that time: beside the checkpoint, where better ones came later.
     for entry in fs::read_dir(from.join(file::CHECKPOINTS))? {
         let entry = entry?;

@@ -27,7 +27,7 @@ pub struct Request {
     /// `key=value`: what is to be otherwise than in the run.
     pub changes: Vec<String>,
     pub extent: Extent,
-    /// Begin at the newest checkpoint that the run kept.
+    /// Begin at the earliest checkpoint that the run kept.
     pub from_checkpoint: bool,
     /// What relative paths are relative to. Absolute.
     pub directory: PathBuf,
