@@ -220,9 +220,8 @@ mod tests {
             assert!(message.contains(" is a film, and the image has no decoder"), "{message}");
             assert!(message.contains("ffmpeg -i '/"), "{message}");
         }
-        fs::write(dir.path().join("a/z.avi"), "").unwrap();
         let source = find(dir.path(), "a").unwrap();
         assert_eq!(source.pictures, ["1.jpg", "2.PNG"].map(PathBuf::from));
-        assert_eq!(source.film, Some("z.avi".into()));
+        assert_eq!(source.film, Some("film.MP4".into()));
     }
 }
