@@ -83,6 +83,21 @@ fn an_automatic_batch_that_runs_out_of_memory_is_halved() {
 }
 
 #[test]
+fn a_run_that_goes_on_knows_how_its_batch_was_chosen_and_keeps_it() {
+    let mut place = Place::new();
+    place.stand_in.mood = Mood::Dies(1);
+    place.run(Task::Train, &with(&["batch=auto"])).unwrap_err();
+    place.stand_in.mood = Mood::OutOfMemoryAbove(6);
+    let failure = place.run(Task::Train, &["resume=runs/train/exp"]).unwrap_err();
+    assert_eq!(failure.exit, 3, "another batch would be another run: {failure}");
+    place.stand_in.mood = Mood::Dutiful;
+    let finished = place.run(Task::Train, &["resume=runs/train/exp"]).unwrap();
+    let record = json_file(&finished.folder.join("run.json"));
+    assert_eq!((batch(&finished), &record["circumstances"]["batch"]["batch"]), (20, &20.into()));
+    assert_eq!(*place.stand_in.verbs.lock().unwrap(), ["batch", "train", "train", "train"]);
+}
+
+#[test]
 fn settings_about_memory_that_do_nothing_are_refused() {
     let place = Place::new();
     for (more, expected) in [

@@ -1,5 +1,6 @@
 //! `ybox probe`: what this machine has.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 
 use super::{Context, ExitStatus};
@@ -83,6 +84,21 @@ pub fn learn(pretend: &Pretend, context: &Context) -> Result<Facts, Failure> {
             context.runtime.block_on(probe::probe(&surroundings))
         }
     })
+}
+
+/// The same, learned at most once.
+pub fn learn_once<'a>(
+    known: &'a OnceCell<Facts>,
+    pretend: &Pretend,
+    context: &Context,
+) -> Result<&'a Facts, Failure> {
+    match known.get() {
+        Some(facts) => Ok(facts),
+        None => {
+            let facts = learn(pretend, context)?;
+            Ok(known.get_or_init(|| facts))
+        }
+    }
 }
 
 fn is_file(given: &str) -> bool {

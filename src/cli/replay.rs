@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::probe::{Pretend, learn};
+use super::probe::{Pretend, learn_once};
 use super::run::carry_out;
 use super::{Context, ExitStatus};
 use crate::diff::Surroundings;
@@ -75,10 +75,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
     let replay = replay::order(&request, &store, &|compute, amp| {
-        if known.get().is_none() {
-            let _ = known.set(learn(&args.pretend, context)?);
-        }
-        run::settle(known.get().expect("it was just set"), compute, amp)
+        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
     })?;
     let facts = known.get().expect("a training has its compute settled");
     let (finished, view) = carry_out(&replay.order, facts, args.engine, context, &store)?;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use ybox_spec::config::Task;
 use ybox_spec::record::Status;
 
-use super::probe::{Pretend, learn};
+use super::probe::{Pretend, learn_once};
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host, Selection, StopRequests};
 use crate::image::Store;
@@ -90,8 +90,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
     let order = run::resolve(&request, &store, &|compute, amp| {
-        let facts = learn(&args.pretend, context)?;
-        run::settle(known.get_or_init(|| facts), compute, amp)
+        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
     })?;
     let facts = known.get().expect("every task has its compute settled");
     let (finished, mut view) = carry_out(&order, facts, args.engine, context, &store)?;

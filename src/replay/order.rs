@@ -47,7 +47,7 @@ pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay,
     };
     let given = Sorted::from_command_line(Task::Train, &request.changes)?;
     let launch = launch(&recorded.beginning.launch, &given)?;
-    let mut order = recorded.order(launch, &request.directory, store, settle)?;
+    let mut order = recorded.order(launch, &request.directory, store)?;
     let layers = [overrides::fields(config), given.config];
     let mut changed: ybox_spec::config::TrainConfig =
         overrides::resolve(&layers, &[]).map_err(RunError::from)?;

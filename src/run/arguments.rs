@@ -22,13 +22,8 @@ pub struct Sorted {
 impl Sorted {
     /// Parses and sorts what stands on the command line.
     pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Self, RunError> {
-        from_command_line(task, arguments)
+        sort(task, arguments.iter().map(|a| parse(a)).collect::<Result<_, _>>()?)
     }
-}
-
-/// Parses and sorts what stands on the command line.
-pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Sorted, RunError> {
-    sort(task, arguments.iter().map(|a| parse(a)).collect::<Result<_, _>>()?)
 }
 
 /// Sorts settings and refuses those that `task` does not have.
@@ -144,7 +139,10 @@ mod tests {
     use super::*;
 
     fn sorted(task: Task, arguments: &[&str]) -> Result<Sorted, RunError> {
-        from_command_line(task, &arguments.iter().map(|a| a.to_string()).collect::<Vec<_>>())
+        Sorted::from_command_line(
+            task,
+            &arguments.iter().map(|a| a.to_string()).collect::<Vec<_>>(),
+        )
     }
 
     fn message(task: Task, argument: &str) -> String {

@@ -5,14 +5,13 @@ use serde_json::Value;
 use ybox_spec::batch::{BatchPlan, DEFAULT_SHARE};
 use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config, TrainConfig};
 use ybox_spec::dataset::is_image;
-use ybox_spec::events::{Event, Line};
 use ybox_spec::overrides::Values;
 use ybox_spec::record::Status;
 
-use super::ending::{Heard, status};
-use super::execute::{CONFIG_PATH, OUT, PIDS_LIMIT, SHM_SIZE, Surroundings, mount};
+use super::ending::status;
+use super::execute::{CONFIG_PATH, OUT, PIDS_LIMIT, SHM_SIZE, Surroundings, follow, mount};
 use super::{Order, RunError};
-use crate::engine::{Container, Output};
+use crate::engine::Container;
 use crate::record;
 use crate::ui::{Failure, RunView};
 
@@ -59,7 +58,7 @@ pub fn plan(
 ) -> Result<BatchPlan, Failure> {
     let failed = |source| RunError::Write { path: with.home.to_owned(), source };
     let folder = tempfile::Builder::new().prefix("batch-").tempdir_in(with.home).map_err(failed)?;
-    record::write_config(folder.path(), &Config::Train(config.clone()))?;
+    record::write_config(folder.path(), &order.config)?;
     let container = Container {
         image: order.image.clone(),
         arguments: arguments(order, auto),
@@ -69,21 +68,8 @@ pub fn plan(
         pids_limit: PIDS_LIMIT,
         shm_size: SHM_SIZE,
     };
-    let (mut heard, mut plan) = (Heard::default(), None);
-    let ended = with.engine.run(&container, with.stop, &mut |output| match output {
-        Output::Out(text) => {
-            let line: Option<Line> = serde_json::from_str(&text).ok();
-            view.line(&text, line.as_ref());
-            if let Some(Line { event: Event::BatchPlan(said), .. }) = &line {
-                plan = Some(said.clone());
-            }
-            heard.line(line);
-        }
-        Output::Err(text) => {
-            view.say(&text);
-            heard.error(text);
-        }
-    })?;
+    let (mut heard, ended) = follow(&container, with, view)?;
+    let plan = heard.batch.take();
     let policy = AutoCheckpointing::Is(policy(order));
     let one = Config::Train(TrainConfig { batch: 1, ..config.clone() });
     match status(ended, with.stop, heard, (&one, policy), folder.path()) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use ybox_spec::batch::BatchPlan;
 use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config};
 use ybox_spec::events::{Event, Line};
 use ybox_spec::record::Status;
@@ -29,6 +30,8 @@ pub struct Heard {
     errors: VecDeque<String>,
     /// What `checkpointing=auto` was settled to.
     policy: Option<Checkpointing>,
+    /// What `batch=auto` was settled to.
+    pub batch: Option<BatchPlan>,
     /// Whether an epoch was done.
     pub trained: bool,
 }
@@ -40,6 +43,7 @@ impl Heard {
                 self.failed = Some((code, message, hint));
             }
             Some(Event::MemoryPlan(plan)) => self.policy = Some(plan.chosen),
+            Some(Event::BatchPlan(plan)) => self.batch = Some(plan),
             Some(Event::Epoch(_)) => self.trained = true,
             _ => {}
         }

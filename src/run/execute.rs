@@ -60,23 +60,29 @@ pub fn execute(
     view: &mut RunView,
 ) -> Result<Finished, Failure> {
     let manifest = hash_data(order, with.home, view)?;
-    let beginning = beginning(order, &manifest)?;
-    if let Some((folder, recorded)) = &order.resumes {
-        recorded::same_inputs(folder, recorded, (&beginning.inputs, &manifest))?;
+    let mut beginning = beginning(order, &manifest)?;
+    if let Some((folder, first)) = &order.resumes {
+        recorded::same_inputs(folder, first, (&beginning.inputs, &manifest))?;
+        (beginning.started, beginning.batch) = (first.started.clone(), first.batch.clone());
     }
     with.engine.prepare(&order.image)?;
     let mut order = order.clone();
-    let batch = settle_batch(&mut order, with, view)?;
+    if let (Some(auto), Config::Train(config)) = (order.batch, &order.config) {
+        (with.listen)();
+        let plan = batch::plan(&order, config, auto, with, view)?;
+        set_batch(&mut order, &plan);
+        beginning.batch = Some(plan);
+    }
     let cache = match order.launch.cache {
         CacheChoice::Disk => Some(CachePlace::open(with.home)?),
         _ => None,
     };
     let folder = folder(&order)?;
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
-    if batch.is_none() {
+    if order.batch.is_none() {
         (with.listen)();
     }
-    let mut run = Run { order, batch, beginning, manifest, folder, cache };
+    let mut run = Run { order, beginning, manifest, folder, cache };
     let status = run.finish(with, view)?;
     run.seal(status, with)
 }
@@ -84,8 +90,6 @@ pub fn execute(
 /// An order being carried out.
 struct Run {
     order: Order,
-    /// How the batch was chosen, where memory decides it.
-    batch: Option<BatchPlan>,
     beginning: Beginning,
     manifest: Manifest,
     folder: RunFolder,
@@ -106,15 +110,21 @@ impl Run {
                 Ok(status) => return Ok(status),
                 Err(error) => error,
             };
-            let Some(plan) = smaller(self.batch.as_ref(), &error).filter(|_| is_early) else {
+            let Some(plan) = self.smaller(&error).filter(|_| is_early) else {
                 say_what_stays(&self.order, shown, view);
                 return Err(error.into());
             };
             view.say(&format!("note: {error}: trying again with batch={}", plan.batch));
             set_batch(&mut self.order, &plan);
-            self.batch = Some(plan);
+            self.beginning.batch = Some(plan);
             self.folder.clear(self.order.config.task())?;
         }
+    }
+
+    /// What to try after an automatic batch ran out of memory. A run that goes on keeps its config.
+    fn smaller(&self, error: &RunError) -> Option<BatchPlan> {
+        let plan = self.beginning.batch.as_ref().filter(|_| self.order.batch.is_some())?;
+        (error.is_out_of_memory() && plan.failed.len() < RETRIES).then(|| plan.halved())?
     }
 
     /// Writes what the trainer reads, and what the run starts from; one that goes on has it all.
@@ -134,11 +144,11 @@ impl Run {
     }
 
     fn seal(self, status: Status, with: &Surroundings) -> Result<Finished, Failure> {
-        let Self { order, batch, beginning, folder, .. } = self;
-        let Beginning { inputs, image, data, weights, started, .. } = beginning;
+        let Self { order, beginning, folder, .. } = self;
+        let Beginning { inputs, image, data, weights, batch, started, .. } = beginning;
         let circumstances = Circumstances {
             ybox: env!("CARGO_PKG_VERSION").into(),
-            started: order.resumes.map_or(started, |(_, first)| first.started),
+            started,
             finished: record::now_rfc3339(),
             image,
             data,
@@ -177,34 +187,16 @@ fn beginning(order: &Order, manifest: &Manifest) -> Result<Beginning, RunError> 
         },
         weights: order.weights.as_ref().map(|path| path.display().to_string()),
         launch: order.launch.clone(),
+        batch: None,
         started: record::now_rfc3339(),
     })
 }
 
-/// Puts a number into the config where memory is to decide it. From then on a request to stop is
-/// the trainer's to obey.
-fn settle_batch(
-    order: &mut Order,
-    with: &Surroundings,
-    view: &mut RunView,
-) -> Result<Option<BatchPlan>, Failure> {
-    let (Some(auto), Config::Train(config)) = (order.batch, &order.config) else { return Ok(None) };
-    (with.listen)();
-    let plan = batch::plan(order, config, auto, with, view)?;
-    set_batch(order, &plan);
-    Ok(Some(plan))
-}
-
+/// Puts the number of `plan` into the config.
 fn set_batch(order: &mut Order, plan: &BatchPlan) {
     if let Config::Train(config) = &mut order.config {
         config.batch = plan.batch;
     }
-}
-
-/// What to try after an automatic batch ran out of memory.
-fn smaller(batch: Option<&BatchPlan>, error: &RunError) -> Option<BatchPlan> {
-    let batch = batch.filter(|batch| error.is_out_of_memory() && batch.failed.len() < RETRIES)?;
-    batch.halved()
 }
 
 fn plain(value: &impl serde::Serialize) -> Value {
@@ -257,9 +249,19 @@ fn run_trainer(
     (folder, cache): (&Path, Option<&CachePlace>),
     view: &mut RunView,
 ) -> Result<(Heard, Ended), Failure> {
-    let container = container(order, folder, cache, with.engine);
+    let followed = follow(&container(order, folder, cache, with.engine), with, view);
+    view.ended(shown(order, &folder.join(file::EVENTS)));
+    followed
+}
+
+/// Runs `container` in view of the user; what the trainer in it said, and how it ended.
+pub(super) fn follow(
+    container: &Container,
+    with: &Surroundings,
+    view: &mut RunView,
+) -> Result<(Heard, Ended), Failure> {
     let mut heard = Heard::default();
-    let ended = with.engine.run(&container, with.stop, &mut |output| match output {
+    let ended = with.engine.run(container, with.stop, &mut |output| match output {
         Output::Out(text) => {
             let event = serde_json::from_str(&text).ok();
             view.line(&text, event.as_ref());
@@ -269,9 +271,8 @@ fn run_trainer(
             view.say(&text);
             heard.error(text);
         }
-    });
-    view.ended(shown(order, &folder.join(file::EVENTS)));
-    Ok((heard, ended?))
+    })?;
+    Ok((heard, ended))
 }
 
 /// `folder` as it is shown.

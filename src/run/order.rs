@@ -99,7 +99,7 @@ pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order
 
 impl<'a> Given<'a> {
     fn read(request: &'a Request) -> Result<Self, RunError> {
-        let mut line = arguments::from_command_line(request.task, &request.arguments)?;
+        let mut line = Sorted::from_command_line(request.task, &request.arguments)?;
         let cfg = line.launch.get("cfg").and_then(|v| v.as_str());
         let file = cfg.map(|cfg| read_preset(&request.directory.join(cfg), request.task));
         let file = file.transpose()?;

@@ -10,7 +10,7 @@ use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA};
 
 use super::order::{Data, training_files};
-use super::{Order, RunError, Settle};
+use super::{Order, RunError};
 use crate::diff::data_changes;
 use crate::image::{Store, StoredImage};
 use crate::record::{Kind, Wanted, file};
@@ -67,29 +67,20 @@ impl Recorded {
         if record.record_hash != Some(record.own_hash()) {
             return Err(not(format!("{} was changed since it was written", file::RECORD)));
         }
-        let Circumstances { image, data, weights, launch, started, .. } = record.circumstances;
+        let Circumstances { image, data, weights, launch, batch, started, .. } =
+            record.circumstances;
         let launch: Launch = serde_json::from_value(launch)
             .map_err(|e| not(format!("{} is of another ybox: {e}", file::RECORD)))?;
         let (schema, inputs) = (START_SCHEMA.into(), record.inputs);
-        let beginning = Beginning { schema, inputs, image, data, weights, launch, started };
+        let beginning = Beginning { schema, inputs, image, data, weights, launch, batch, started };
         let (folder, config) = (folder.to_owned(), record.config);
         Ok(Self { folder, beginning, config, manifest: None, verb })
     }
 
     /// The same run again, with `launch` and its places where they differ. What the files of those
     /// places hold is compared when they are hashed.
-    pub fn order(
-        &self,
-        launch: Launch,
-        directory: &Path,
-        store: &Store,
-        settle: Settle,
-    ) -> Result<Order, Failure> {
+    pub fn order(&self, launch: Launch, directory: &Path, store: &Store) -> Result<Order, Failure> {
         let image = self.image(store)?;
-        if let Config::Train(config) = &self.config {
-            let settled = settle(&config.compute, config.amp)?;
-            debug_assert_eq!(settled, (config.compute.clone(), config.amp), "nothing was open");
-        }
         let place = |given: &Option<String>| given.as_ref().map(|path| directory.join(path));
         let (root, wanted) = self.data(place(&launch.data), directory)?;
         let recorded = self.beginning.weights.as_ref().map(PathBuf::from);

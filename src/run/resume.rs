@@ -4,7 +4,7 @@ use serde_json::Value;
 use ybox_spec::config::{Config, KeyChange, Launch, TrainConfig};
 use ybox_spec::overrides::{self, Values};
 
-use super::arguments::{self, Sorted};
+use super::arguments::Sorted;
 use super::recorded::Recorded;
 use super::{Order, Request, RunError, Settle};
 use crate::image::Store;
@@ -13,7 +13,7 @@ use crate::ui::Failure;
 
 /// `None` where `request` does not ask for it.
 pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Option<Order>, Failure> {
-    let mut given = arguments::from_command_line(request.task, &request.arguments)?;
+    let mut given = Sorted::from_command_line(request.task, &request.arguments)?;
     let Some(Value::String(run)) = given.launch.remove("resume") else { return Ok(None) };
     match run.as_str() {
         "False" | "false" | "None" => return Ok(None),
@@ -36,7 +36,9 @@ pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Optio
     };
     same_settings(&recorded, config, &given)?;
     let launch = launch(&recorded.beginning.launch, given.launch)?;
-    let order = recorded.order(launch, &request.directory, store, settle)?;
+    // Nothing is open in it: whether this machine can compute so is what is asked.
+    settle(&config.compute, config.amp)?;
+    let order = recorded.order(launch, &request.directory, store)?;
     same_image(request, store, &recorded, &order)?;
     Ok(Some(Order { resumes: Some((folder, recorded.beginning)), ..order }))
 }

@@ -69,6 +69,9 @@ pub struct Beginning {
     pub weights: Option<String>,
     /// The launch settings.
     pub launch: Launch,
+    /// How the batch was chosen, where memory decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlan>,
     /// RFC 3339, UTC.
     pub started: String,
 }
