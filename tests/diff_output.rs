@@ -7,7 +7,6 @@ mod run_standin;
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
 
 use run_standin::{Mood, Place, StandIn, image, layered_image, settings, tar};
 use serde_json::{Value, json};
@@ -18,36 +17,12 @@ use ybox_spec::record::record_hash;
 
 const FIRST: [&str; 2] = ["runs/train/exp", "runs/train/exp2"];
 
-fn ybox(place: &Place, arguments: &[&str]) -> Output {
-    assert_cmd::Command::cargo_bin("ybox")
-        .unwrap()
-        .current_dir(place.work())
-        .env_remove("YBOX_PROJECT")
-        .env("YBOX_HOME", place.home())
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-/// Exit status, standard output and standard error, as a person would read them.
-fn told(place: &Place, arguments: &[&str]) -> String {
-    let output = ybox(place, arguments);
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    format!(
-        "$ ybox {}\n{}{}exit {}\n\n",
-        arguments.join(" "),
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code().unwrap()
-    )
-}
-
 fn diff(place: &Place, [a, b]: [&str; 2]) -> String {
-    told(place, &["diff", a, b])
+    place.told(&["diff", a, b])
 }
 
 fn json(place: &Place, [a, b]: [&str; 2]) -> Value {
-    serde_json::from_slice(&ybox(place, &["diff", a, b, "--json"]).stdout).unwrap()
+    serde_json::from_slice(&place.ybox(&["diff", a, b, "--json"]).stdout).unwrap()
 }
 
 /// Compares with what is stored, without what changes with every new setting: digits and widths.
@@ -296,7 +271,7 @@ fn the_page_shows_both_curves_and_needs_nothing_else() {
     let place = Place::new();
     train(&place, &[]);
     train(&place, &["lr0=0.02", "epochs=3"]);
-    let output = ybox(&place, &["diff", FIRST[0], FIRST[1], "--html", "diff.html"]);
+    let output = place.ybox(&["diff", FIRST[0], FIRST[1], "--html", "diff.html"]);
     assert_eq!(output.status.code(), Some(1));
     let page = fs::read_to_string(place.work().join("diff.html")).unwrap();
     for bad in ["<script", "<link", "http:", "https:", "url(", "@import", "src=", "href="] {
@@ -304,6 +279,6 @@ fn the_page_shows_both_curves_and_needs_nothing_else() {
     }
     assert!(page.contains(">A mAP50-95</text>") && page.contains(">B mAP50-95</text>"));
     assert!(page.contains("<td>lr0</td><td>0.01</td><td>0.02</td>"));
-    let nowhere = told(&place, &["diff", FIRST[0], FIRST[1], "--html", "none/diff.html"]);
+    let nowhere = place.told(&["diff", FIRST[0], FIRST[1], "--html", "none/diff.html"]);
     assert!(nowhere.contains("error: cannot write none/diff.html") && nowhere.contains("exit 2"));
 }

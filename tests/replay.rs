@@ -31,17 +31,8 @@ fn differs(verdict: &Verdict, step: u64, cause: Cause, items: &[&str]) {
     assert_eq!(verdict.outcome, Outcome::Differs);
     assert_eq!(verdict.first_step.as_ref().unwrap().step, step);
     let likely = verdict.likely_cause.as_ref().unwrap();
-    assert_eq!((likely.cause, &likely.items[..]), (cause, &items.map_to_strings()[..]));
-}
-
-trait Strings {
-    fn map_to_strings(&self) -> Vec<String>;
-}
-
-impl Strings for [&str] {
-    fn map_to_strings(&self) -> Vec<String> {
-        self.iter().map(|text| text.to_string()).collect()
-    }
+    assert_eq!(likely.cause, cause);
+    assert_eq!(likely.items, items);
 }
 
 #[test]

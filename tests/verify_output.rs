@@ -6,34 +6,9 @@
 mod run_standin;
 
 use std::fs;
-use std::process::Output;
 
 use run_standin::{Mood, Place, settings};
 use ybox_spec::config::Task;
-
-fn ybox(place: &Place, arguments: &[&str]) -> Output {
-    assert_cmd::Command::cargo_bin("ybox")
-        .unwrap()
-        .current_dir(place.work())
-        .env_remove("YBOX_PROJECT")
-        .env("YBOX_HOME", place.home())
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-/// Exit status, standard output and standard error, as a person would read them.
-fn told(place: &Place, arguments: &[&str]) -> String {
-    let output = ybox(place, arguments);
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    format!(
-        "$ ybox {}\n{}{}exit {}\n\n",
-        arguments.join(" "),
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code().unwrap()
-    )
-}
 
 #[test]
 fn verify_says_what_holds_what_does_not_and_what_it_could_not_see() {
@@ -41,29 +16,29 @@ fn verify_says_what_holds_what_does_not_and_what_it_could_not_see() {
     let finished = place.train();
     let hash = finished.record.run_hash;
     let prefix = &hash.hex()[..8];
-    let mut text = told(&place, &["verify", "runs/train/exp"]);
-    text += &told(&place, &["verify", prefix, "--hash", &hash.to_string(), "--deep"]);
+    let mut text = place.told(&["verify", "runs/train/exp"]);
+    text += &place.told(&["verify", prefix, "--hash", &hash.to_string(), "--deep"]);
     let other = "0".repeat(64);
-    text += &told(&place, &["verify", "runs/train/exp", "--hash", &other]);
+    text += &place.told(&["verify", "runs/train/exp", "--hash", &other]);
 
     let weights = finished.folder.join("weights/best.safetensors");
     let content = fs::read(&weights).unwrap();
     fs::write(&weights, "other").unwrap();
     fs::write(place.work().join("data/labels/train/1.txt"), "").unwrap();
-    text += &told(&place, &["verify", "runs/train/exp"]);
-    text += &told(&place, &["verify", "runs/train/exp", "--json"]);
+    text += &place.told(&["verify", "runs/train/exp"]);
+    text += &place.told(&["verify", "runs/train/exp", "--json"]);
 
     fs::write(&weights, content).unwrap();
     fs::rename(place.work().join("data"), place.work().join("moved")).unwrap();
     fs::remove_dir_all(place.home().join("store")).unwrap();
-    text += &told(&place, &["verify", "runs/train/exp"]);
+    text += &place.told(&["verify", "runs/train/exp"]);
     fs::write(place.work().join("moved/labels/train/1.txt"), "0 0.5 0.5 0.2 0.2\n").unwrap();
-    text += &told(&place, &["verify", "runs/train/exp", "--data", "moved/data.yaml"]);
-    text += &told(&place, &["verify", "runs/train/exp", "--data", "moved"]);
+    text += &place.told(&["verify", "runs/train/exp", "--data", "moved/data.yaml"]);
+    text += &place.told(&["verify", "runs/train/exp", "--data", "moved"]);
 
-    text += &told(&place, &["verify", "runs/train/none"]);
-    text += &told(&place, &["verify", "abcdef12"]);
-    text += &told(&place, &["verify", "runs/train/exp", "--hash", "abc"]);
+    text += &place.told(&["verify", "runs/train/none"]);
+    text += &place.told(&["verify", "abcdef12"]);
+    text += &place.told(&["verify", "runs/train/exp", "--hash", "abc"]);
     let mut settings = settings();
     settings.add_filter(&format!("verify {prefix} --hash"), "verify [prefix] --hash");
     settings.bind(|| insta::assert_snapshot!("verify", text));
@@ -73,7 +48,7 @@ fn verify_says_what_holds_what_does_not_and_what_it_could_not_see() {
 fn runs_are_listed_with_how_they_ended() {
     let mut place = Place::new();
     assert_eq!(
-        told(&place, &["runs"]).lines().nth(1).unwrap(),
+        place.told(&["runs"]).lines().nth(1).unwrap(),
         "task  name  status  model  epochs  mAP50-95  run  started"
     );
     place.train();
@@ -87,8 +62,8 @@ fn runs_are_listed_with_how_they_ended() {
     place.run(Task::Val, &["data=data/data.yaml", weights]).unwrap();
     fs::create_dir_all(place.work().join("runs/train/notes")).unwrap();
 
-    let mut text = told(&place, &["runs"]);
-    text += &told(&place, &["runs", "--json"]);
+    let mut text = place.told(&["runs"]);
+    text += &place.told(&["runs", "--json"]);
     let mut settings = settings();
     settings.add_filter(r"  [0-9a-f]{12}  ", "  [12 digits]  ");
     settings.bind(|| insta::assert_snapshot!("runs", text));
@@ -107,9 +82,9 @@ fn a_run_is_refused_with_what_to_do_next() {
         vec!["run", "train", data, "--image", "ybox/other"],
         vec!["run", "tune", data],
     ] {
-        text += &told(&place, &arguments);
+        text += &place.told(&arguments);
     }
     fs::remove_dir_all(place.home().join("store")).unwrap();
-    text += &told(&place, &["run", "train", data]);
+    text += &place.told(&["run", "train", data]);
     settings().bind(|| insta::assert_snapshot!("run_refusals", text));
 }

@@ -137,6 +137,31 @@ impl Place {
         replay::compare(&replay, &finished.folder, &with)
     }
 
+    /// Runs the real command.
+    pub fn ybox(&self, arguments: &[&str]) -> std::process::Output {
+        assert_cmd::Command::cargo_bin("ybox")
+            .unwrap()
+            .current_dir(self.work())
+            .env_remove("YBOX_PROJECT")
+            .env("YBOX_HOME", self.home())
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// Exit status, standard output and standard error of the command, as a person would read them.
+    pub fn told(&self, arguments: &[&str]) -> String {
+        let output = self.ybox(arguments);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        format!(
+            "$ ybox {}\n{}{}exit {}\n\n",
+            arguments.join(" "),
+            text(&output.stdout),
+            text(&output.stderr),
+            output.status.code().unwrap()
+        )
+    }
+
     /// A short training on the data set.
     pub fn train(&self) -> Finished {
         self.run(Task::Train, &["data=data/data.yaml", "epochs=2", "imgsz=320"]).unwrap()
