@@ -1,7 +1,7 @@
 //! `ytrain batch`: how many pictures fit into memory at a time. ybox asks before it hashes the
 //! config of a training with `batch=auto`, in a container like the training's own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ybox_spec::batch::BatchPlan;
@@ -13,7 +13,7 @@ use crate::caching;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::memory;
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Stop};
 use crate::train::{Needs, USABLE, advice};
 
 #[derive(Debug, clap::Args)]
@@ -41,9 +41,6 @@ pub struct Args {
     #[arg(long)]
     val: u32,
 }
-
-/// Exit status of what was stopped on request.
-const INTERRUPTED: u8 = 130;
 
 /// Says the plan for `config`, and how that went.
 pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
@@ -76,7 +73,9 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
 
 fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
     let free = memory::available_bytes();
-    let needs = measure(&args.config, args.checkpointing, config)?;
+    let advice = || advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
+    let needs = Needs::measure(&args.config, args.checkpointing)
+        .map_err(|error| error.error(args.checkpointing, advice()))?;
     let plan = BatchPlan {
         checkpointing: args.checkpointing,
         share: args.share,
@@ -92,20 +91,10 @@ fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
     if plan.batch == 0 {
         let (one, available) = (MemorySize(plan.peak(1)), MemorySize(plan.available));
         let reason = format!("a batch of 1 needs {one}, and {available} may be used");
-        let advice = advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
         let policy = args.checkpointing.name();
-        return Err(TrainerError::NoBatch { policy, reason, advice });
+        return Err(TrainerError::NoBatch { policy, reason, advice: advice() });
     }
     Ok(plan)
-}
-
-fn measure(
-    path: &Path,
-    policy: Checkpointing,
-    config: &TrainConfig,
-) -> Result<Needs, TrainerError> {
-    let advice = advice(&TrainConfig { batch: 1, ..config.clone() }, policy);
-    Needs::measure(path, policy).map_err(|error| error.error(policy, advice))
 }
 
 /// What steps may take of `free` bytes: what the share and the cap leave beside kept pictures.

@@ -19,11 +19,8 @@ use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Stop};
 use crate::{batch, convert, export, out_of_memory, predict, train, val};
-
-/// Exit status of a run that saved and stopped on request.
-const INTERRUPTED: u8 = 130;
 
 /// The YOLOv12 trainer of ybox.
 #[derive(Debug, Parser)]

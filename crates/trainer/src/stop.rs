@@ -4,6 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Exit status of what stopped on request.
+pub const INTERRUPTED: u8 = 130;
+
 /// Becomes true at the first SIGINT or SIGTERM.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
