@@ -111,7 +111,9 @@ fn settings_about_memory_that_do_nothing_are_refused() {
         assert!(failure.to_string().contains(expected), "{failure}");
     }
     assert!(place.stand_in.verbs.lock().unwrap().is_empty());
-    place.run(Task::Train, &with(&["memory=4GiB", "checkpointing=auto"])).unwrap();
+    for caps in ["checkpointing=auto", "cache=ram"] {
+        place.run(Task::Train, &with(&["memory=4GiB", caps])).unwrap();
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ use crate::ui::Explain;
 pub mod file {
     pub const RECORD: &str = "run.json";
     pub const START: &str = "start.json";
-    pub const CHECKPOINTS: &str = "checkpoint";
     pub const CONFIG: &str = "config.yaml";
     pub const MANIFEST: &str = "data.manifest";
     pub const EVENTS: &str = "events.jsonl";
@@ -155,7 +154,6 @@ impl RunFolder {
         for name in ["best.safetensors", "last.safetensors"] {
             remove(&self.path.join(file::WEIGHTS).join(name))?;
         }
-        remove_folder(&self.path.join(file::CHECKPOINTS))?;
         let named = [
             file::START,
             file::CONFIG,

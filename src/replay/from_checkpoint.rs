@@ -9,15 +9,12 @@ use serde_json::Value;
 use ybox_spec::config::Task;
 use ybox_spec::pictures;
 use ybox_spec::record::Beginning;
-use ybox_spec::weights::metadata;
+use ybox_spec::weights::{CHECKPOINT_KEY, metadata};
 
 use super::Replay;
 use crate::record::{RunFolder, file};
 use crate::run::RunError;
 use crate::ui::Failure;
-
-/// Key of a checkpoint's metadata.
-const METADATA_KEY: &str = "ybox.checkpoint";
 
 /// What the trainer goes on from, beside the checkpoints.
 const FILES: [&str; 6] =
@@ -30,10 +27,10 @@ pub fn prepare(replay: &mut Replay, beginning: Beginning) -> Result<(), Failure>
         Failure::from(RunError::NotAgain { folder, verb: "replayed from a checkpoint", reason })
     };
     let earliest = earliest(&replay.folder).ok_or_else(|| refuse("it kept none".into()))?;
-    let about: Value = metadata(&earliest, METADATA_KEY)
-        .map_err(|e| refuse(e.to_string()))?
-        .ok_or_else(|| refuse(format!("{} is none", earliest.display())))?;
-    replay.after = about["outputs"]["chain"]["count"].as_u64().unwrap_or(0);
+    let about: Option<Value> =
+        metadata(&earliest, CHECKPOINT_KEY).map_err(|e| refuse(e.to_string()))?;
+    let steps = about.and_then(|about| about["outputs"]["chain"]["count"].as_u64());
+    replay.after = steps.ok_or_else(|| refuse(format!("{} is none", earliest.display())))?;
     let name = replay.order.launch.name.as_deref();
     let folder = RunFolder::create(&replay.order.parent, name, false, Task::Train)?;
     copy(&replay.folder, folder.path(), &earliest).map_err(|e| refuse(e.to_string()))?;
@@ -43,7 +40,7 @@ pub fn prepare(replay: &mut Replay, beginning: Beginning) -> Result<(), Failure>
 
 /// Names sort as checkpoints were made.
 fn earliest(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder.join(file::CHECKPOINTS)).ok()?.flatten();
+    let entries = fs::read_dir(folder.join(file::CHECKPOINT)).ok()?.flatten();
     let names = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
         name.starts_with(b"epoch") && name.ends_with(b".safetensors")
@@ -58,12 +55,12 @@ fn copy(from: &Path, to: &Path, earliest: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    let (weights, checkpoints) = (to.join(file::WEIGHTS), to.join(file::CHECKPOINTS));
+    let (weights, checkpoints) = (to.join(file::WEIGHTS), to.join(file::CHECKPOINT));
     fs::create_dir_all(&weights)?;
     fs::create_dir_all(&checkpoints)?;
     fs::copy(earliest, checkpoints.join(earliest.file_name().unwrap_or_default()))?;
     // The best weights of that time: beside the checkpoint, where better ones came later.
-    for entry in fs::read_dir(from.join(file::CHECKPOINTS))? {
+    for entry in fs::read_dir(from.join(file::CHECKPOINT))? {
         let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(b"best-") {
             fs::copy(entry.path(), checkpoints.join(entry.file_name()))?;

@@ -73,7 +73,8 @@ pub enum RunError {
     #[error("{} was started with {what}", folder.display())]
     OtherInputs { folder: PathBuf, what: String },
     #[error(
-        "memory={memory} has no effect: it caps what `checkpointing=auto` and `batch=auto` plan with"
+        "memory={memory} has no effect: it caps what `checkpointing=auto` and `batch=auto` plan with, \
+         and what `cache=ram` takes"
     )]
     MemoryUnused { memory: String },
     #[error("`batch=auto` and `checkpointing=auto` each need the other to be settled")]

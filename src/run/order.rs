@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{
-    AutoCheckpointing, Compute, Config, ExportConfig, Launch, PredictConfig, SINGLE_CLASS, Task,
-    TrainConfig, ValConfig, model_names,
+    AutoCheckpointing, CacheChoice, Compute, Config, ExportConfig, Launch, PredictConfig,
+    SINGLE_CLASS, Task, TrainConfig, ValConfig, model_names,
 };
 use ybox_spec::dataset::{DataSet, DataSetError, Format};
 use ybox_spec::overrides::{self, ConfigError, Schema, Values, keys};
@@ -176,12 +176,12 @@ impl<'a> Given<'a> {
     }
 }
 
-/// What is settled by memory needs the rest to be known, and a cap needs something to be settled.
+/// What is settled by memory needs the rest to be known, and a cap needs something to cap.
 fn check_autos(launch: &Launch, batch: Option<AutoBatch>) -> Result<(), RunError> {
     let policy = launch.checkpointing == AutoCheckpointing::Auto;
     match &launch.memory {
         _ if policy && batch.is_some() => Err(RunError::TwoAutos),
-        Some(memory) if !policy && batch.is_none() => {
+        Some(memory) if !policy && batch.is_none() && launch.cache != CacheChoice::Ram => {
             Err(RunError::MemoryUnused { memory: memory.clone() })
         }
         _ => Ok(()),

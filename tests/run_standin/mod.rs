@@ -620,7 +620,8 @@ impl<'a> Trainer<'a> {
         let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap());
         let [epoch, events] = [numbers.next(), numbers.next()].map(Option::unwrap_or_default);
         let epoch = epoch as u32;
-        self.say(Event::Resumed { epoch: epoch + 1, step: 2 * u64::from(epoch), events });
+        let since = self.log.count();
+        self.say(Event::Resumed { epoch: epoch + 1, step: 2 * u64::from(epoch), events, since });
         epoch
     }
 

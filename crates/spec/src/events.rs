@@ -2,7 +2,8 @@
 //! the log `events.jsonl`, where each line carries the digest of the one before; progress is not
 //! logged. How events look to a person is decided where they are shown.
 
-use std::fs::{self, File, OpenOptions};
+use std::borrow::Borrow;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,11 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Digest;
 use crate::batch::BatchPlan;
 use crate::config::Task;
 use crate::intervention::Intervention;
 use crate::memory::MemoryPlan;
+use crate::{Digest, files};
 
 /// Code of [`Event::Failed`] where an allocation failed.
 pub const OUT_OF_MEMORY: &str = "out-of-memory";
@@ -30,8 +31,9 @@ pub enum Event {
     /// Strengths of the augmentations in an epoch, from 1; by key, after the schedule.
     Augmentation { epoch: u32, values: Map<String, Value> },
     /// A training goes on after `step` steps, in the midst of `epoch` (from 1), from a checkpoint
-    /// that was kept when the log had `events` lines: what the log says after them was undone.
-    Resumed { epoch: u32, step: u64, events: u64 },
+    /// that was kept when the log had `events` lines. The process that goes on found `since` lines:
+    /// what those between them say was undone.
+    Resumed { epoch: u32, step: u64, events: u64, since: u64 },
     /// Something a person should know; `code` is stable.
     Note {
         code: String,
@@ -165,6 +167,15 @@ pub struct Line {
     pub event: Event,
 }
 
+/// A [`Line`] that is being written.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    link: Option<Link>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
 /// A line's place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Link {
@@ -190,10 +201,11 @@ impl EventLog {
 
     /// Logs `event` unless it is mere progress; returns the line, without a line break, that goes
     /// to standard output.
-    pub fn append(&mut self, event: Event) -> io::Result<String> {
+    pub fn append(&mut self, event: impl Borrow<Event>) -> io::Result<String> {
+        let event = event.borrow();
         let lasting = !matches!(event, Event::Progress(_));
         let link = lasting.then(|| Link { seq: self.next, time: now_ms(), prev: self.head });
-        let text = serde_json::to_string(&Line { link, event })?;
+        let text = serde_json::to_string(&Said { link, event })?;
         if lasting {
             self.file.write_all(format!("{text}\n").as_bytes())?;
             self.next += 1;
@@ -205,14 +217,12 @@ impl EventLog {
     /// Goes on with the log at `path`, as far as it is whole: what a crash has torn off is cut.
     /// Makes a new one where there is none.
     pub fn resume(path: &Path) -> io::Result<Self> {
-        let mut bytes = match fs::read(path) {
+        let bytes = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(path),
             read => read?,
         };
         let (length, head) = whole(&bytes);
-        bytes.truncate(length);
-        let file = OpenOptions::new().append(true).open(path)?;
-        file.set_len(length as u64)?;
+        let file = files::cut(path, length as u64)?;
         Ok(Self { file, next: head.count, head: head.head })
     }
 
@@ -247,8 +257,9 @@ fn whole(bytes: &[u8]) -> (usize, LogHead) {
 pub fn standing(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
-        if let Event::Resumed { events, .. } = line.event {
-            lines.retain(|line| line.link.as_ref().is_some_and(|link| link.seq < events));
+        if let Event::Resumed { events, since, .. } = line.event {
+            let stands = |link: &Link| link.seq < events || link.seq >= since;
+            lines.retain(|line| line.link.as_ref().is_some_and(stands));
         }
         lines.push(line);
     }
@@ -352,13 +363,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         let mut log = EventLog::create(&path).unwrap();
-        let resumed = |events| Event::Resumed { epoch: 1, step: 1, events };
-        for event in [note("one"), note("two"), note("three"), resumed(2), note("3"), resumed(1)] {
+        let resumed = |events, since| Event::Resumed { epoch: 1, step: 1, events, since };
+        let again = [note("scanned again"), resumed(1, 5)];
+        for event in [note("one"), note("two"), note("three"), resumed(2, 3), note("3")] {
+            log.append(event).unwrap();
+        }
+        for event in &again {
             log.append(event).unwrap();
         }
         let text = fs::read_to_string(path).unwrap();
         let events: Vec<_> = standing(&text).into_iter().map(|line| line.event).collect();
-        assert_eq!(events, [note("one"), resumed(1)]);
+        assert_eq!(events, [&[note("one")], &again[..]].concat());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writing files so that a crash leaves either the old content or the new, never a mixture.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,22 @@ pub fn replace_atomic(
         return renamed;
     }
     sync_directory(path)
+}
+
+/// Writes what the file at `from` holds to `path`, like [`write_atomic`].
+pub fn copy_atomic(from: &Path, path: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    replace_atomic(path, |file| io::copy(&mut from, file).map(drop))
+}
+
+/// Opens the file at `path` to append to its first `length` bytes; what follows them is cut off.
+pub fn cut(path: &Path, length: u64) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).open(path)?;
+    if file.metadata()?.len() < length {
+        return Err(io::Error::other(format!("it is shorter than {length} bytes")));
+    }
+    file.set_len(length)?;
+    Ok(file)
 }
 
 /// Removes the file at `path`, if there is one.

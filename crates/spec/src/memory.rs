@@ -80,8 +80,8 @@ impl MemoryPlan {
     /// Without policies.
     pub fn new(batch: u32, available: u64, policies: Vec<PlannedPolicy>) -> Self {
         let fitting = policies.iter().find(|planned| planned.peak <= available);
-        let least = || policies.iter().min_by_key(|planned| planned.peak);
-        let chosen = fitting.or_else(least).expect("at least one policy is planned").policy;
+        let chosen =
+            fitting.or_else(|| least(&policies)).expect("at least one policy is planned").policy;
         Self { batch, available, policies, chosen }
     }
 
@@ -91,10 +91,15 @@ impl MemoryPlan {
 
     /// The largest batch that fits under the policy that needs least; 0 where none does.
     pub fn largest_batch(&self) -> u64 {
-        let Some(least) = self.policies.iter().min_by_key(|planned| planned.peak) else { return 0 };
+        let Some(least) = least(&self.policies) else { return 0 };
         let fixed = least.peak.saturating_sub(least.per_picture * u64::from(self.batch));
         self.available.saturating_sub(fixed) / least.per_picture.max(1)
     }
+}
+
+/// The one that needs least.
+fn least(policies: &[PlannedPolicy]) -> Option<&PlannedPolicy> {
+    policies.iter().min_by_key(|planned| planned.peak)
 }
 
 #[cfg(test)]

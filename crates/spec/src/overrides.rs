@@ -86,7 +86,7 @@ fn read<T: Schema>(values: &Values) -> Result<T, serde_json::Error> {
 }
 
 /// All settings of `value`.
-pub fn fields<T: Schema>(value: &T) -> Values {
+pub fn fields(value: &impl Serialize) -> Values {
     match serde_json::to_value(value) {
         Ok(Value::Object(map)) => map,
         other => unreachable!("a schema serialises to an object, not {other:?}"),

@@ -39,9 +39,7 @@ impl Inputs {
     pub fn hash(&self) -> Digest {
         canonical::digest(INPUT_DOMAIN, self)
     }
-}
 
-impl Inputs {
     /// Names of what differs in `other`, and both values; in the order in which it goes in.
     pub fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
         let shown = |weights: Option<Digest>| weights.map_or("none".into(), |w| w.to_string());

@@ -100,8 +100,8 @@ fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
 /// What steps may take of `free` bytes: what the share and the cap leave beside kept pictures.
 fn available(args: &Args, config: &TrainConfig, free: u64) -> u64 {
     let share = (free as f64 * args.share.min(USABLE)) as u64;
-    let capped = (memory::available_under(args.memory) as f64 * USABLE) as u64;
-    let available = capped.min(share);
+    let capped = memory::available_under(args.memory, free);
+    let available = ((capped as f64 * USABLE) as u64).min(share);
     let splits = [args.train, args.val];
-    available.saturating_sub(caching::expected(args.cache, splits, config.imgsz, available))
+    available.saturating_sub(caching::expected(args.cache, splits, config.imgsz, capped))
 }

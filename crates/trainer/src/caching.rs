@@ -43,7 +43,9 @@ impl Caching {
         };
         let memory = match choice {
             CacheChoice::Auto => DEFAULT_BYTES,
-            CacheChoice::Ram => memory::available_under(memory) / PART_OF_MEMORY,
+            CacheChoice::Ram => {
+                memory::available_under(memory, memory::available_bytes()) / PART_OF_MEMORY
+            }
             CacheChoice::Off | CacheChoice::Disk => 0,
         };
         Ok(Self { choice, disk, before: Counted::default(), memory })

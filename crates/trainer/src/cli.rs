@@ -138,14 +138,11 @@ pub fn main() -> ExitCode {
 }
 
 fn measure(args: &MeasureArgs) -> ExitCode {
-    let measured = read_config(&args.config).and_then(|config| match config {
-        Config::Train(config) => {
-            let config = TrainConfig { batch: args.batch, ..config };
-            let policy = AutoCheckpointing::Is(args.policy);
-            out_of_memory::noticed(|| train::measure(&config, args.policy))
-                .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
-        }
-        other => Err(TrainerError::WrongTask { config: other.task().name() }),
+    let measured = read_train_config(&args.config).and_then(|config| {
+        let config = TrainConfig { batch: args.batch, ..config };
+        let policy = AutoCheckpointing::Is(args.policy);
+        out_of_memory::noticed(|| train::measure(&config, args.policy))
+            .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
     });
     match measured {
         Ok(bytes) => {
@@ -163,16 +160,19 @@ fn measure(args: &MeasureArgs) -> ExitCode {
 }
 
 fn plan_batch(args: &batch::Args) -> ExitCode {
-    let config = read_config(&args.config).and_then(|config| match config {
-        Config::Train(config) => Ok(config),
-        other => Err(TrainerError::WrongTask { config: other.task().name() }),
-    });
-    match config {
+    match read_train_config(&args.config) {
         Ok(config) => batch::main(args, &config),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+fn read_train_config(path: &Path) -> Result<TrainConfig, TrainerError> {
+    match read_config(path)? {
+        Config::Train(config) => Ok(config),
+        other => Err(TrainerError::WrongTask { config: other.task().name() }),
     }
 }
 

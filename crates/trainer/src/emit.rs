@@ -14,27 +14,29 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 pub struct Emitter {
     log: EventLog,
+    /// Lines of the log that another process wrote.
+    found: u64,
     last_progress: Option<Instant>,
 }
 
 impl Emitter {
     /// Starts the log at `path`.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { log: EventLog::create(path)?, last_progress: None })
+        Ok(Self { log: EventLog::create(path)?, found: 0, last_progress: None })
     }
 
     /// Goes on with the log at `path`.
     pub fn resume(path: &Path) -> io::Result<Self> {
-        Ok(Self { log: EventLog::resume(path)?, last_progress: None })
+        let log = EventLog::resume(path)?;
+        Ok(Self { found: log.count(), log, last_progress: None })
     }
 
     /// Says `event`. Training must not die of a full log disk or a reader that went away: the
     /// record's check of the log is what notices a gap.
     pub fn say(&mut self, event: Event) {
-        let unlogged = Line { link: None, event: event.clone() };
-        let line = self.log.append(event).or_else(|error| {
+        let line = self.log.append(&event).or_else(|error| {
             eprintln!("warning: cannot write to the event log: {error}");
-            serde_json::to_string(&unlogged)
+            serde_json::to_string(&Line { link: None, event })
         });
         let mut out = io::stdout().lock();
         let _ = line.map(|line| writeln!(out, "{line}").and_then(|()| out.flush()));
@@ -58,6 +60,11 @@ impl Emitter {
             self.last_progress = Some(Instant::now());
             self.say(Event::Progress(progress()));
         }
+    }
+
+    /// Lines that the log had when this process went on with it.
+    pub fn found(&self) -> u64 {
+        self.found
     }
 
     pub fn log(&self) -> &EventLog {

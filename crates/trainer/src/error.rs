@@ -14,6 +14,7 @@ use crate::export::ExportError;
 use crate::model::{ModelError, SpecError, StateDictError};
 use crate::optim::StateError;
 use crate::out_of_memory::Shortage;
+use crate::train::CheckpointError;
 use crate::weights::{FormatError, WeightsFileError};
 
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +40,14 @@ pub enum TrainerError {
     NoBatch { policy: &'static str, reason: String, advice: String },
     #[error("cache=disk needs a folder")]
     NoCacheFolder,
-    #[error("portable numerics need a CPU with AVX2, which this one has not")]
+    #[error("portable numerics need a CPU with AVX2 and FMA, which this one has not")]
     NotPortable,
     #[error("the `{path}` attention path does not exist on {device}")]
     AttentionPath { path: &'static str, device: &'static str },
     #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
     OtherRun { path: PathBuf },
+    #[error("cannot go on from {}: {source}", path.display())]
+    Resume { path: PathBuf, source: CheckpointError },
     #[error("the config leaves `amp` open: it must say off, bf16 or fp16")]
     AmpOpen,
     #[error("no weights were given")]
@@ -101,6 +104,7 @@ impl TrainerError {
             Self::Write { .. } => "write-failed",
             Self::Config { .. } | Self::WrongTask { .. } | Self::AmpOpen => "bad-config",
             Self::OtherRun { .. } => "other-run",
+            Self::Resume { .. } => "resume-failed",
             Self::Manifest { .. } => "bad-manifest",
             Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",

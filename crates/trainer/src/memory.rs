@@ -22,9 +22,8 @@ pub fn available_bytes() -> u64 {
     left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
 }
 
-/// Bytes that this process may still take if it may take at most `cap` in all.
-pub fn available_under(cap: Option<MemorySize>) -> u64 {
-    let there_is = available_bytes();
+/// Bytes that this process may still take, of `there_is`, if it may take at most `cap` in all.
+pub fn available_under(cap: Option<MemorySize>, there_is: u64) -> u64 {
     cap.map_or(there_is, |cap| cap.0.saturating_sub(resident_bytes()).min(there_is))
 }
 

@@ -11,7 +11,7 @@ use crate::detect::{Classes, Detector};
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::eval::metrics::{Evaluator, Truth};
-use crate::loss::DetectionLoss;
+use crate::loss::{DetectionLoss, Means};
 use crate::model::Yolo12;
 use crate::progress::Phase;
 use crate::{numerics, tensors};
@@ -48,48 +48,26 @@ impl Verdict {
     }
 }
 
-/// Sums over the pictures whose losses are finite.
-#[derive(Default)]
-struct Sums {
-    pictures: u64,
-    losses: [f64; 3],
-}
-
-impl Sums {
-    fn add(&mut self, items: [f64; 3]) {
-        if items.iter().all(|item| item.is_finite()) {
-            self.pictures += 1;
-            self.losses = std::array::from_fn(|i| self.losses[i] + items[i]);
-        }
-    }
-
-    fn means(&self) -> Losses {
-        let pictures = self.pictures.max(1) as f64;
-        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / pictures);
-        Losses { box_loss, cls_loss, dfl_loss }
-    }
-}
-
 impl Validation<'_> {
     /// Runs `model` over the split.
     pub fn run(&self, model: &Yolo12, emit: &mut Emitter) -> Result<Verdict, TrainerError> {
         let detector =
             Detector { model, nms: self.nms, classes: self.classes, device: numerics::device() };
         let mut evaluator = Evaluator::new(self.names.to_vec());
-        let mut sums = Sums::default();
+        let mut means = Means::default();
         let total = self.split.len() as u64;
         let phase = Phase::start("val", self.epoch, total);
         for (done, prepared) in (1..).zip(validation(self.split, self.workers)?) {
             let prepared = prepared?;
             let found = detector.detect(&prepared);
-            sums.add(self.loss_items(&found.raw, &prepared));
+            means.add(self.loss_items(&found.raw, &prepared));
             evaluator.add(prepared.index as u64, &found.detections, &self.truths(&prepared));
             emit.progress(&phase, done, || phase.progress(done, done, self.split.imgsz()));
         }
         Ok(Verdict {
             metrics: evaluator.finish()?,
-            losses: sums.means(),
-            not_finite: total - sums.pictures,
+            losses: means.losses(),
+            not_finite: total - means.measured,
             evaluator,
         })
     }
@@ -128,23 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_are_over_the_pictures_that_are_finite() {
-        let mut sums = Sums::default();
-        for items in [[1.0, 2.0, 3.0], [1.0, f64::NAN, 1.0], [f64::INFINITY; 3], [3.0, 4.0, 5.0]] {
-            sums.add(items);
-        }
-        let means = Losses { box_loss: 2.0, cls_loss: 3.0, dfl_loss: 4.0 };
-        assert_eq!((sums.pictures, sums.means()), (2, means));
-        let none = Losses { box_loss: 0.0, cls_loss: 0.0, dfl_loss: 0.0 };
-        assert_eq!(Sums::default().means(), none);
-    }
-
-    #[test]
     fn only_a_model_that_is_finite_has_a_fitness() {
         let fitness = |map, not_finite| {
             let metrics = Metrics { map, ..Default::default() };
             let evaluator = Evaluator::new(Vec::new());
-            Verdict { metrics, losses: Sums::default().means(), not_finite, evaluator }.fitness()
+            Verdict { metrics, losses: Losses::default(), not_finite, evaluator }.fitness()
         };
         assert_eq!(
             (fitness(0.9, 1), fitness(0.0, 0), fitness(1.0, 0)),

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, View, serialize};
+use serde::de::DeserializeOwned;
 use tch::{Device, Kind, TchError, Tensor};
 use ybox_spec::Digest;
 use ybox_spec::chain::PARAMETERS_DOMAIN;
@@ -29,13 +30,16 @@ pub enum WeightsFileError {
 pub enum FormatError {
     #[error(transparent)]
     Safetensors(#[from] SafeTensorError),
-    #[error("its `{METADATA_KEY}` metadata: {0}")]
+    #[error("its metadata: {0}")]
     Info(#[from] serde_json::Error),
     #[error("tensor `{name}` is {found}; weights are F32, F16 or I64")]
     Kind { name: String, found: String },
     #[error(transparent)]
     Torch(#[from] TchError),
 }
+
+/// Tensors by name.
+type Named = Vec<(String, Tensor)>;
 
 /// The content of a weights file.
 #[derive(Debug)]
@@ -92,19 +96,26 @@ fn encode(state: &[(String, Tensor)], info: &WeightsInfo) -> Result<Vec<u8>, For
 }
 
 fn decode(bytes: &[u8]) -> Result<Weights, FormatError> {
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let info = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
-    let info = info.map(|text| serde_json::from_str(text)).transpose()?;
-    let mut state = SafeTensors::deserialize(bytes)?
-        .iter()
-        .map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)))
-        .collect::<Result<Vec<_>, FormatError>>()?;
+    let (info, mut state) = parse(bytes, METADATA_KEY)?;
     state.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Weights { info, state })
 }
 
-/// A tensor of a file that is being read.
-pub fn tensor(name: &str, view: &TensorView) -> Result<Tensor, FormatError> {
+/// What a safetensors file says under `key`, in JSON, and its tensors, as in [`Weights`] but not
+/// sorted.
+pub fn parse<T: DeserializeOwned>(
+    bytes: &[u8],
+    key: &str,
+) -> Result<(Option<T>, Named), FormatError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let said = header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+    let said = said.map(|text| serde_json::from_str(text)).transpose()?;
+    let file = SafeTensors::deserialize(bytes)?;
+    let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)));
+    Ok((said, tensors.collect::<Result<_, FormatError>>()?))
+}
+
+fn tensor(name: &str, view: &TensorView) -> Result<Tensor, FormatError> {
     let (stored, wanted) = match view.dtype() {
         Dtype::F32 => (Kind::Float, Kind::Float),
         Dtype::F16 => (Kind::Half, Kind::Float),

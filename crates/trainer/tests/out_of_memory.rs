@@ -2,26 +2,34 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod command_support;
 mod data_support;
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use data_support::{Drawn, patterned};
+use command_support::{Data, config};
 use serde_json::Value;
-use ybox_spec::amp::Amp;
-use ybox_spec::config::{AttentionPath, Compute, Config, TrainConfig};
-use ybox_spec::manifest::{Entry, Manifest};
+use ybox_spec::config::{AttentionPath, Compute, TrainConfig};
 
 const IMGSZ: u32 = 2048;
 
 /// What a training says last that has an address space of `bytes`: enough to start, not for one
 /// picture of that size.
 fn last_words(bytes: u64, checkpointing: &str) -> Value {
-    let set = patterned(1);
-    let out = tempfile::tempdir().unwrap();
-    let output = train(&set, out.path(), bytes, checkpointing);
+    let data = Data::of(1);
+    let run = data.run(&TrainConfig {
+        imgsz: IMGSZ,
+        batch: 2,
+        compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
+        ..config()
+    });
+    let train = run.train(&["--workers", "1", "--checkpointing", checkpointing]);
+    let output = Command::new("prlimit")
+        .arg(format!("--as={bytes}"))
+        .arg(train.get_program())
+        .args(train.get_args())
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}{errors}");
@@ -29,36 +37,6 @@ fn last_words(bytes: u64, checkpointing: &str) -> Value {
     let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["code"]), (&"failed".into(), &"out-of-memory".into()));
     last
-}
-
-fn train(set: &Drawn, out: &Path, bytes: u64, checkpointing: &str) -> Output {
-    let config = Config::Train(TrainConfig {
-        names: ["a", "b", "c"].map(str::to_owned).into(),
-        imgsz: IMGSZ,
-        batch: 2,
-        compute: Compute { attention: AttentionPath::Flash, ..Compute::default() },
-        amp: Amp::Off,
-        ..TrainConfig::default()
-    });
-    let (yaml, manifest) = (out.join("config.yaml"), out.join("data.manifest"));
-    fs::write(&yaml, serde_yaml::to_string(&config).unwrap()).unwrap();
-    let drawn = set.manifest();
-    let of = |split: &'static str| {
-        drawn.entries().iter().map(move |e| Entry { split: split.into(), ..e.clone() })
-    };
-    let entries = Manifest::new(of("train").chain(of("val")).collect()).unwrap();
-    fs::write(&manifest, entries.to_string()).unwrap();
-
-    Command::new("prlimit")
-        .arg(format!("--as={bytes}"))
-        .arg(env!("CARGO_BIN_EXE_ytrain"))
-        .args(["train", "--workers", "1", "--no-plots", "--checkpointing", checkpointing])
-        .args(["--config".as_ref(), yaml.as_os_str()])
-        .args(["--manifest".as_ref(), manifest.as_os_str()])
-        .args(["--data".as_ref(), set.root().as_os_str()])
-        .args(["--out".as_ref(), out.as_os_str()])
-        .output()
-        .unwrap()
 }
 
 #[test]

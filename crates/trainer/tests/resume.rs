@@ -116,6 +116,32 @@ fn a_damaged_checkpoint_is_passed_over_and_that_of_another_run_is_refused() {
     same(&whole, &run);
     let log = run.text("events.jsonl");
     assert!(log.contains("checkpoint-damaged") && log.contains("its digest is sha256:"), "{log}");
+    let told = |line: &Line| matches!(&line.event, Event::Note { code, .. } if code == "checkpoint-damaged");
+    assert!(standing(&log).iter().any(told), "what the resumption itself said stands");
+}
+
+#[test]
+fn trouble_with_files_gives_no_checkpoint_up() {
+    let data = Data::of(PICTURES);
+    let whole = data.run(&short());
+    whole.finish(&["--checkpoint-every", "0"]);
+    let run = data.run(&short());
+    run.train(&["--resume", "--checkpoint-every", "2", "--stop-after-steps", "9"])
+        .output()
+        .unwrap();
+    let (kept, results) = (checkpoints(&run), run.path("results.csv"));
+    fs::remove_file(&results).unwrap();
+    fs::create_dir(&results).unwrap();
+    let output = run.train(&["--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("cannot go on from") && said.contains("results.csv"), "{said}");
+    assert_eq!(checkpoints(&run), kept);
+
+    fs::remove_dir(&results).unwrap();
+    fs::remove_file(run.path("events.out.tfevents.ybox")).unwrap();
+    run.finish(&["--resume"]);
+    same(&whole, &run);
 }
 
 /// What a killer waits for.

@@ -1,9 +1,10 @@
 //! Two configs, key by key.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Compute, Config};
+use crate::overrides::fields;
 
 /// A key that two configs hold different values at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,13 +36,6 @@ impl Config {
                 b: b.get(key).cloned(),
             })
             .collect()
-    }
-}
-
-fn fields(config: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(fields)) => fields,
-        _ => unreachable!("a config is plain data with names"),
     }
 }
 

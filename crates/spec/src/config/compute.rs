@@ -34,7 +34,7 @@ impl AttentionPath {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Numerics {
-    /// The same bits on any x86-64 CPU with AVX2: instruction set and thread count are pinned.
+    /// The same bits on any x86-64 CPU with AVX2 and FMA: instruction set and thread count are pinned.
     Portable,
     /// The same bits on the same class of hardware: the fastest kernels it has.
     Fast,

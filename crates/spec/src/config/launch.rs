@@ -27,7 +27,8 @@ pub struct Launch {
     pub cache: CacheChoice,
     /// Memory for time in training.
     pub checkpointing: AutoCheckpointing,
-    /// The most memory that `checkpointing=auto` and `batch=auto` plan with, like `12GiB`.
+    /// The most memory that `checkpointing=auto` and `batch=auto` plan with, and that `cache=ram`
+    /// takes the half of, like `12GiB`.
     pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,

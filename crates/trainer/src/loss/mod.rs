@@ -9,6 +9,7 @@ pub mod assigner;
 pub mod boxes;
 pub mod class;
 pub mod dfl;
+mod means;
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -17,6 +18,7 @@ use crate::model::BOX_CHANNELS;
 
 pub use assigner::{Assigner, MinSide};
 use boxes::{ciou, cxcywh_to_xyxy};
+pub use means::Means;
 
 /// The boxes of a batch, on the device of the predictions. A picture may have none, and `n` may
 /// be 0.

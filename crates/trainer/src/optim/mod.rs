@@ -97,7 +97,7 @@ impl Optimizer {
     }
 
     fn gradients(&self) -> Vec<Tensor> {
-        self.parameters.iter().filter_map(gradient).collect()
+        self.named_gradients().into_iter().map(|(_, gradient)| gradient).collect()
     }
 
     /// Gradients by the names of their parameters, where there are some; they share storage.

@@ -4,10 +4,12 @@
 //! Sources: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto and
 //! tensorflow/core/lib/io/record_writer.h.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use ybox_spec::files::cut;
 
 pub struct TensorBoard {
     file: File,
@@ -22,14 +24,13 @@ impl TensorBoard {
         Ok(Self { file })
     }
 
-    /// Goes on with the first `length` bytes of the file at `path`.
+    /// Goes on with the first `length` bytes of the file at `path`; anew where it has not so many:
+    /// people look at it, nothing depends on it.
     pub fn resume(path: &Path, length: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).open(path)?;
-        if file.metadata()?.len() < length {
-            return Err(io::Error::other(format!("it is shorter than {length} bytes")));
+        match fs::metadata(path) {
+            Ok(file) if file.len() >= length => Ok(Self { file: cut(path, length)? }),
+            _ => Self::create(path),
         }
-        file.set_len(length)?;
-        Ok(Self { file })
     }
 
     /// Bytes so far.

@@ -119,7 +119,9 @@ impl Session {
             Action::SafeAttention if self.attention == AttentionPath::Safe => back,
             Action::SafeAttention => format!("{back} and safe attention"),
             Action::MendAverage => "taken from the weights".into(),
-            Action::SetAside => "the epoch counts as worse than all others".into(),
+            Action::SetAside => {
+                "the epoch counts as worse than all whose validation is finite".into()
+            }
             Action::Stop => "everything was tried: training stops".into(),
         }
     }

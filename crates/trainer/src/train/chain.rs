@@ -1,10 +1,11 @@
 //! The file `steps.chain` while it grows, and as far as a checkpoint knows it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ybox_spec::chain::{ChainHead, Step, read_chain};
+use ybox_spec::files::cut;
 
 use super::resume_error::ResumeError;
 use crate::error::TrainerError;
@@ -43,9 +44,7 @@ impl ChainFile {
 
     /// Goes on after `beginning`; what comes after it is cut off.
     pub fn resume(path: PathBuf, beginning: Beginning) -> Result<Self, ResumeError> {
-        let open = OpenOptions::new().append(true).open(&path);
-        let cut = open.and_then(|file| file.set_len(beginning.bytes).map(|()| file));
-        let file = cut.map_err(ResumeError::reading(&path))?;
+        let file = cut(&path, beginning.bytes).map_err(ResumeError::reading(&path))?;
         Ok(Self { file, head: beginning.head, path })
     }
 

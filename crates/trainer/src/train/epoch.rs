@@ -67,7 +67,7 @@ impl Session {
         self.epoch += 1;
         let sums = std::mem::take(&mut self.sums);
         Trained {
-            losses: sums.means(),
+            losses: sums.losses(),
             instances: sums.instances,
             images_per_second: phase.rate(sums.images - before),
             rates: sums.rates.expect("an epoch has a batch"),

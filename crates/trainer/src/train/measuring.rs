@@ -1,5 +1,5 @@
 //! What a training step needs, measured on small batches, each in a process of its own whose memory
-//! is not yet used by anything else. What follows from it is `memory_plan`'s and `batch_plan`'s.
+//! is not yet used by anything else. What follows from it is `memory_plan`'s and `batch`'s.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

@@ -50,7 +50,8 @@ fn short(plan: &MemoryPlan) -> String {
 }
 
 fn plan(config: &TrainConfig, job: &mut Job) -> Result<MemoryPlan, TrainerError> {
-    let available = (memory::available_under(job.memory) as f64 * USABLE) as u64;
+    let available =
+        (memory::available_under(job.memory, memory::available_bytes()) as f64 * USABLE) as u64;
     let mut policies = Vec::new();
     for policy in Checkpointing::ALL {
         match predict(config, job, policy) {

@@ -42,6 +42,7 @@ use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
 use best::Best;
 use care::Place;
+pub use checkpoint::CheckpointError;
 use checkpoint::{About, Checkpoint, RunIdentity, Shelf};
 use epoch::Trained;
 pub use measuring::{Needs, OUT_OF_MEMORY, measure};
@@ -67,7 +68,7 @@ fn run_session(
 ) -> Result<Outcome, TrainerError> {
     let mut shelf = Shelf::new(&job.out.join("checkpoint"), job.checkpoint_every);
     let run = identity(config, job);
-    let (mut outputs, mut best) = begin(config, job, &mut session, (&shelf, run))?;
+    let (mut outputs, mut best) = begin(config, job, &mut session, (&mut shelf, run))?;
     outputs.draw_labels(train)?;
     let augmentations = Augmentations::of(config, train);
     announce(config, job, &session, &augmentations, splits);
@@ -87,7 +88,7 @@ fn run_session(
             let at = Place { epoch, step: outputs.steps() };
             session.heal(at, &mut job.emit)?;
             outputs.save_last(session.averaged()?, epoch)?;
-            draw_findings(config, job, &session, &mut outputs, val)?;
+            outputs.draw_findings(val)?;
             return Ok(Outcome::Interrupted { epoch });
         };
         let at = Place { epoch, step: outputs.steps() };
@@ -127,7 +128,7 @@ fn begin(
     config: &TrainConfig,
     job: &mut Job,
     session: &mut Session,
-    (shelf, run): (&Shelf, RunIdentity),
+    (shelf, run): (&mut Shelf, RunIdentity),
 ) -> Result<(Outputs, Best), TrainerError> {
     let (out, plots) = (job.out.clone(), job.plots);
     if job.resume {
@@ -140,7 +141,9 @@ fn begin(
         let found = checkpoint::resume(shelf, run, session, open, &mut job.emit)?;
         let events = found.as_ref().map_or(0, |(about, _)| about.events);
         let step = found.as_ref().map_or(0, |(about, _)| about.outputs.chain.count);
-        job.emit.say(Event::Resumed { epoch: session.epoch + 1, step, events });
+        let since = job.emit.found();
+        job.emit.say(Event::Resumed { epoch: session.epoch + 1, step, events, since });
+        shelf.begin_after(step);
         if let Some((about, outputs)) = found {
             return Ok((outputs, about.best));
         }
@@ -208,7 +211,7 @@ fn validation<'a>(
     }
 }
 
-/// Draws how it went. Who resumed after the best epoch has not seen what it found: it is measured
+/// Draws how it went to its end. Who resumed after the best epoch has not seen what it found: it is measured
 /// again, from its weights.
 fn draw_findings(
     config: &TrainConfig,
@@ -219,7 +222,8 @@ fn draw_findings(
 ) -> Result<(), TrainerError> {
     if outputs.lacks_findings() {
         let best = session.with_weights(outputs.best())?;
-        let validation = validation(config, job.workers, &session.loss, val, session.epoch);
+        let last = session.epoch.saturating_sub(1);
+        let validation = validation(config, job.workers, &session.loss, val, last);
         outputs.keep_findings(validation.run(best, &mut job.emit)?.evaluator, true);
     }
     outputs.draw_findings(val)

@@ -8,7 +8,7 @@ use ybox_spec::Digest;
 use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::TrainConfig;
 use ybox_spec::events::Epoch;
-use ybox_spec::files::{remove_if_there, settle};
+use ybox_spec::files::{copy_atomic, remove_if_there};
 use ybox_spec::pictures;
 use ybox_spec::weights::WeightsInfo;
 
@@ -255,7 +255,5 @@ fn bring_back_best(
         return Ok(());
     }
     let kept = kept.filter(|kept| is_it(kept)).ok_or(ResumeError::Best)?;
-    let temporary = best.with_file_name(".best.tmp");
-    let copied = fs::copy(kept, &temporary).and_then(|_| settle(&temporary, best));
-    copied.map_err(ResumeError::reading(best))
+    copy_atomic(kept, best).map_err(ResumeError::reading(best))
 }

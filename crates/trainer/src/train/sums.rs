@@ -5,6 +5,7 @@ use ybox_spec::events::{Losses, Progress};
 
 use super::pending::Items;
 use crate::data::Batch;
+use crate::loss::Means;
 use crate::optim::Rates;
 use crate::progress::Phase;
 
@@ -16,9 +17,9 @@ pub struct Sums {
     /// Objects and size of pictures of the last one.
     pub instances: u64,
     imgsz: u32,
-    /// Batches whose losses are summed: those that were read and are finite.
-    measured: u64,
-    losses: [f64; 3],
+    /// Over the batches whose losses were read.
+    #[serde(flatten)]
+    means: Means,
     /// In force at the last one.
     pub rates: Option<Rates>,
 }
@@ -32,28 +33,21 @@ impl Sums {
         self.imgsz = batch.size;
     }
 
-    /// Adds the losses of `batches`, where they are finite.
+    /// Adds the losses of `batches`.
     pub fn measure(&mut self, batches: Vec<Items>) {
-        let finite = |items: &Items| items.iter().all(|item| item.is_finite());
-        for items in batches.into_iter().filter(finite) {
-            self.measured += 1;
-            self.losses = std::array::from_fn(|i| self.losses[i] + f64::from(items[i]));
-        }
+        batches.into_iter().for_each(|items| self.means.add(items.map(f64::from)));
     }
 
     /// `before`: images that were trained on before the phase.
     pub fn progress(&self, phase: &Phase, before: u64) -> Progress {
         Progress {
-            losses: (self.measured > 0).then(|| self.means()),
+            losses: (self.means.measured > 0).then(|| self.means.losses()),
             instances: self.instances,
             ..phase.progress(self.batches, self.images - before, self.imgsz)
         }
     }
 
-    /// Means over the batches; 0 where none was finite.
-    pub fn means(&self) -> Losses {
-        let batches = self.measured.max(1) as f64;
-        let [box_loss, cls_loss, dfl_loss] = self.losses.map(|sum| sum / batches);
-        Losses { box_loss, cls_loss, dfl_loss }
+    pub fn losses(&self) -> Losses {
+        self.means.losses()
     }
 }

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
+use safetensors::tensor::{Dtype, View, serialize_to_file};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use ybox_spec::Digest;
+use ybox_spec::weights::CHECKPOINT_KEY;
 
 use super::best::Best;
 use super::outputs::{Outputs, OutputsState};
@@ -26,7 +27,6 @@ pub use shelf::Shelf;
 
 /// Value of `schema` in every checkpoint of this form.
 const SCHEMA: &str = "ybox.checkpoint/v1";
-const METADATA_KEY: &str = "ybox.checkpoint";
 
 /// What a checkpoint is of: that of another run is never gone on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,13 @@ pub enum CheckpointError {
     Outputs(#[from] ResumeError),
 }
 
+impl CheckpointError {
+    /// Whether another checkpoint may serve: what cannot be read or written now may be later.
+    fn is_damage(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::Outputs(ResumeError::File { .. }))
+    }
+}
+
 impl Checkpoint {
     /// Copies the present state.
     pub fn of(
@@ -99,22 +106,16 @@ impl Checkpoint {
             Ok((name, Lazy { tensor, dtype, size, shape }))
         });
         let tensors = tensors.collect::<Result<Vec<_>, FormatError>>()?;
-        let metadata = HashMap::from([(METADATA_KEY.to_owned(), about)]);
+        let metadata = HashMap::from([(CHECKPOINT_KEY.to_owned(), about)]);
         Ok(serialize_to_file(tensors, Some(metadata), path)?)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(FormatError::from)?;
-        let about = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-        let about: About = serde_json::from_str(about.ok_or(CheckpointError::Schema)?)
-            .map_err(FormatError::from)?;
-        if about.schema != SCHEMA {
-            return Err(CheckpointError::Schema);
+        let (about, tensors) = weights::parse::<About>(bytes, CHECKPOINT_KEY)?;
+        match about.filter(|about| about.schema == SCHEMA) {
+            Some(about) => Ok(Self { about, tensors }),
+            None => Err(CheckpointError::Schema),
         }
-        let file = SafeTensors::deserialize(bytes).map_err(FormatError::from)?;
-        let tensors =
-            file.iter().map(|(name, view)| Ok((name.to_owned(), weights::tensor(name, &view)?)));
-        Ok(Self { tensors: tensors.collect::<Result<_, FormatError>>()?, about })
     }
 }
 
@@ -148,7 +149,8 @@ impl View for Lazy<'_> {
 /// Goes on from the newest checkpoint that is whole; `None` where there is none.
 ///
 /// # Errors
-/// When there is one, but of another run.
+/// When there is one, but of another run, or when files cannot be read or written: nothing is given
+/// up for that.
 pub fn resume(
     shelf: &Shelf,
     run: RunIdentity,
@@ -169,6 +171,9 @@ pub fn resume(
                 let (checkpoint, outputs) = opened?;
                 session.restore(&checkpoint.about.session, checkpoint.tensors)?;
                 return Ok(Some((checkpoint.about, outputs)));
+            }
+            Err(error) if !error.is_damage() => {
+                return Err(TrainerError::Resume { path: found.path().to_owned(), source: error });
             }
             Err(error) => {
                 let message = format!("{} cannot be gone on from: {error}", found.name());

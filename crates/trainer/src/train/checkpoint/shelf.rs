@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use ybox_spec::Digest;
 use ybox_spec::config::CheckpointEvery;
-use ybox_spec::files::settle;
-use ybox_spec::weights::metadata;
+use ybox_spec::files::{copy_atomic, settle};
+use ybox_spec::weights::{CHECKPOINT_KEY, metadata};
 
-use super::{About, Checkpoint, CheckpointError, METADATA_KEY, best_beside, short};
+use super::{About, Checkpoint, CheckpointError, best_beside, short};
 use crate::emit::Emitter;
 
 /// Checkpoints that stay.
@@ -40,6 +40,11 @@ impl Shelf {
     /// `folder` is made when the first checkpoint is.
     pub fn new(folder: &Path, every: CheckpointEvery) -> Self {
         Self { folder: folder.to_owned(), every, last: (Instant::now(), 0), writing: None }
+    }
+
+    /// `steps` steps lie behind a training that goes on.
+    pub fn begin_after(&mut self, steps: u64) {
+        self.last.1 = steps;
     }
 
     pub fn takes_any(&self) -> bool {
@@ -169,7 +174,7 @@ fn prune(folder: &Path, newest: &Checkpoint) -> io::Result<()> {
     let mut best: Vec<_> =
         newest.about.outputs.best.iter().map(|d| best_beside(folder, d)).collect();
     for kept in found.iter().take(KEPT).skip(1) {
-        let Ok(Some(about)) = metadata::<About>(&kept.path, METADATA_KEY) else { return Ok(()) };
+        let Ok(Some(about)) = metadata::<About>(&kept.path, CHECKPOINT_KEY) else { return Ok(()) };
         best.extend(about.outputs.best.map(|digest| best_beside(folder, &digest)));
     }
     for entry in fs::read_dir(folder)? {
@@ -188,9 +193,5 @@ fn link(file: &Path, name: &Path) -> io::Result<()> {
     if name.exists() {
         return Ok(());
     }
-    fs::hard_link(file, name).or_else(|_| {
-        let temporary = name.with_file_name(".best.tmp");
-        fs::copy(file, &temporary)?;
-        settle(&temporary, name)
-    })
+    fs::hard_link(file, name).or_else(|_| copy_atomic(file, name))
 }
