@@ -10,6 +10,7 @@ use std::fs;
 use run_standin::{Mood, Place};
 use serde_json::json;
 use ybox::diff::Cause;
+use ybox::record::{find_folder, list_runs};
 use ybox::replay::{Extent, Outcome, Verdict};
 use ybox::ui;
 use ybox_spec::config::Task;
@@ -105,11 +106,32 @@ fn a_run_that_died_is_replayed_as_far_as_it_went() {
     place.stand_in.mood = Mood::Dutiful;
     let verdict = place.replay(&[], Extent::Epochs(4), false).unwrap();
     assert_eq!((verdict.outcome, verdict.steps, verdict.of), (Outcome::Identical, 6, 6));
+    let verdict = place.replay(&[], Extent::Full, false).unwrap();
+    assert_eq!((verdict.outcome, verdict.steps, verdict.results), (Outcome::Identical, 6, false));
+}
+
+#[test]
+fn a_hash_finds_the_run_and_not_its_replays() {
+    let place = trained();
+    place.replay(&[], Extent::Full, false).unwrap();
+    let hash = list_runs(&place.work()).remove(0).run_hash.unwrap().hex();
+    let found = find_folder(&place.work(), &hash[..12]).unwrap();
+    assert_eq!(found, place.work().join("runs/train/exp"));
 }
 
 #[test]
 fn what_cannot_be_replayed_says_why() {
     let place = trained();
+    for key in ["fraction=0.5", "single_cls=True", "cfg=x.yaml", "project=x", "resume=x"] {
+        let failure = place.replay(&[key], Extent::Full, false).unwrap_err();
+        assert!(
+            failure.to_string().contains("has no effect on a run that is replayed"),
+            "{failure}"
+        );
+    }
+    let failure = place.replay(&["lr0=0.02"], Extent::Full, true).unwrap_err();
+    assert!(failure.to_string().contains("lr0 cannot change in its midst"), "{failure}");
+    assert!(!place.work().join("runs/replay").exists());
     let failure = place.replay(&[], Extent::Full, true).unwrap_err();
     assert!(failure.to_string().contains("replayed from a checkpoint: it kept none"), "{failure}");
     let folder = place.work().join("runs/train/exp");

@@ -39,6 +39,7 @@ fn a_killed_training_becomes_the_run_that_it_would_have_been() {
     assert_eq!(resumed.record.status, Status::Completed);
     assert_eq!(resumed.record.run_hash, whole.run_hash);
     assert_eq!(resumed.record.circumstances.launch["workers"], 7);
+    assert_eq!(resumed.record.circumstances.launch["data"], "data/data.yaml");
     let report = place.verify(&resumed.folder);
     assert!(report.passes(), "{report:?}");
 
@@ -71,6 +72,18 @@ fn other_inputs_are_refused_and_named_and_nothing_changes() {
         assert_eq!(failure.exit, 1);
     };
     refused(&["epochs=5"], "started with epochs=4, not epochs=5");
+    refused(
+        &["weights=data/data.yaml"],
+        "started with another initial weights: none, here sha256:",
+    );
+    refused(&["device=0"], "device=0 is not there");
+    for key in ["cfg=x.yaml", "project=x", "name=x", "exist_ok=True"] {
+        let failure = resume(&place, &[key]).unwrap_err();
+        assert!(
+            failure.to_string().contains("has no effect on a run that is resumed"),
+            "{failure}"
+        );
+    }
 
     let picture = place.work().join("data/images/train/1.jpg");
     fs::write(&picture, "another").unwrap();
@@ -88,6 +101,17 @@ fn other_inputs_are_refused_and_named_and_nothing_changes() {
     refused(&[], "its image, ybox/cpu:latest");
     image(&place.home(), "ybox/cpu:latest", "epochs: 600\nscale: 0.5\n");
     resume(&place, &["epochs=4"]).unwrap();
+}
+
+#[test]
+fn a_record_alone_is_not_gone_on_with_and_stays() {
+    let mut place = Place::new();
+    place.stand_in.mood = Mood::Stopped(1);
+    let folder = place.run(Task::Train, &SETTINGS).unwrap().folder;
+    fs::remove_file(folder.join("start.json")).unwrap();
+    let failure = resume(&place, &[]).unwrap_err();
+    assert!(failure.to_string().contains("it has no start.json"), "{failure}");
+    assert!(folder.join("run.json").exists());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::check;
 use crate::convert;
 use crate::run::RunError;
 use crate::synth;
-use crate::ui::{Failure, Screen};
+use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -110,7 +110,7 @@ fn synth(args: &Synth, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
     let set = DataSet::open(&args.data).map_err(RunError::from)?;
-    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let screen = context.screen();
     let report = check::check(&args.data, &set, args.pictures.as_deref(), &screen)?;
     if context.settings.json {
         let text = serde_json::to_string(&report)
@@ -133,7 +133,7 @@ fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn convert(args: &Convert, context: &Context) -> Result<ExitStatus, Failure> {
     let set = DataSet::open(&args.data).map_err(RunError::from)?;
-    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let screen = context.screen();
     let request = convert::Request {
         data: &args.data,
         target: &args.folder,

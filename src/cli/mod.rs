@@ -16,12 +16,13 @@ mod runs;
 mod verify;
 mod weights;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::settings::{self, Settings};
-use crate::ui::Failure;
+use crate::ui::{Failure, Screen};
 
 /// Reproducible YOLOv12 training: byte-pinned images, hashed runs, verifiable results.
 #[derive(Debug, Parser)]
@@ -69,6 +70,19 @@ enum Verb {
 pub struct Context {
     pub settings: Settings,
     pub runtime: tokio::runtime::Runtime,
+}
+
+impl Context {
+    /// What relative paths are relative to.
+    pub fn directory(&self) -> Result<PathBuf, Failure> {
+        std::env::current_dir()
+            .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))
+    }
+
+    /// Where progress and notes go: nowhere, for programs.
+    pub fn screen(&self) -> Screen {
+        if self.settings.json { Screen::silent() } else { Screen::stderr() }
+    }
 }
 
 /// How a verb that could do its work ended. Exit codes: 0 yes; 1 a refusal or a mismatch; 2 bad

@@ -40,7 +40,7 @@ pub struct Args {
     /// Repeat all of it, and compare the results too
     #[arg(long)]
     full: bool,
-    /// Begin at the earliest checkpoint that the run kept
+    /// Begin at the earliest checkpoint that the run kept; no setting can be otherwise then
     #[arg(long, conflicts_with = "epochs")]
     from_checkpoint: bool,
     /// What runs the container: auto, docker, podman or embedded
@@ -63,8 +63,7 @@ impl Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let directory = context.directory()?;
     let request = Request {
         extent: args.extent(),
         run: args.run,

@@ -22,8 +22,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let directory = context.directory()?;
     let folder = find_folder(&directory, &args.run)?;
     let shown = |path: &std::path::Path| {
         path.strip_prefix(&directory).unwrap_or(path).display().to_string()

@@ -79,8 +79,7 @@ impl From<TaskArg> for Task {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let directory = context.directory()?;
     let request = Request {
         task: args.task.into(),
         arguments: args.settings,
@@ -110,7 +109,7 @@ pub(super) fn carry_out(
     store: &Store,
 ) -> Result<(Finished, RunView), Failure> {
     let selection = engine::select(engine, &Host::read(|name| std::env::var_os(name)), store)?;
-    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let screen = context.screen();
     let mut view = match context.settings.json {
         true => RunView::streaming(Box::new(io::stdout())),
         false => RunView::talking(screen.clone()),

@@ -10,8 +10,7 @@ use crate::ui::{Failure, table};
 pub struct Args {}
 
 pub fn run(_args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let directory = context.directory()?;
     let runs = list_runs(&directory);
     let text = match context.settings.json {
         true => serde_json::to_string(&runs).expect("a summary is plain data") + "\n",

@@ -9,7 +9,7 @@ use super::{Context, ExitStatus};
 use crate::image::Store;
 use crate::record::find_run;
 use crate::record::verify::{Subject, verify};
-use crate::ui::{self, Failure, Screen};
+use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
 A record shows by itself that nothing was changed by accident. That it is the run somebody meant is
@@ -40,15 +40,14 @@ fn parse_hash(text: &str) -> Result<Digest, String> {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|e| Failure::unexpected("cannot tell the working directory", &e))?;
+    let directory = context.directory()?;
     let subject = Subject {
         folder: find_run(&directory, &args.run)?,
         expected: args.hash,
         data: args.data,
         deep: args.deep,
     };
-    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let screen = context.screen();
     let bar = screen.bar("checking data", 0);
     let report = verify(
         &subject,

@@ -6,7 +6,7 @@ use super::{Context, ExitStatus};
 use crate::engine::{self, Host};
 use crate::image::Store;
 use crate::run::{self, Conversion};
-use crate::ui::{Failure, Screen};
+use crate::ui::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -46,7 +46,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let image = run::find_image(&store, args.image.as_deref())?;
     let selection =
         engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
-    let screen = if context.settings.json { Screen::silent() } else { Screen::stderr() };
+    let screen = context.screen();
     let options = [("--model", args.model), ("--names", args.names)];
     let conversion = Conversion {
         input: absolute(&args.input)?,

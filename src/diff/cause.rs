@@ -73,7 +73,8 @@ pub struct Likely {
 }
 
 /// Settings that no step depends on: they rule over validation, stopping and what is kept.
-const BESIDE_THE_STEPS: [&str; 5] = ["patience", "save_period", "conf", "iou", "max_det"];
+const BESIDE_THE_STEPS: [&str; 7] =
+    ["patience", "save_period", "conf", "iou", "max_det", "ema_decay", "ema_tau"];
 
 /// Items that a sentence names.
 const NAMED: usize = 3;
@@ -128,16 +129,17 @@ impl Suspects {
                 format!("{name} (nothing that was compared explains it{not})")
             }
             Cause::Hardware if self.portable => {
-                let items = named(items);
+                let items = first_few(items);
                 format!("{name} ({items}), on which portable numerics should not depend")
             }
             _ if items.is_empty() => name.to_owned(),
-            _ => format!("{name} ({})", named(items)),
+            _ => format!("{name} ({})", first_few(items)),
         }
     }
 }
 
-fn named(items: &[String]) -> String {
+/// The first of `items`, and how many more there are.
+pub fn first_few(items: &[String]) -> String {
     let first = items[..items.len().min(NAMED)].join(", ");
     match items.len().saturating_sub(NAMED) {
         0 => first,

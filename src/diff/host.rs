@@ -31,7 +31,8 @@ const SOFTWARE: [(&str, &str); 7] = [
     ("glibc", "/system/glibc"),
     ("wsl", "/system/wsl"),
 ];
-const LAUNCH: [&str; 5] = ["workers", "checkpointing", "memory", "device", "plots"];
+const LAUNCH: [&str; 7] =
+    ["workers", "cache", "checkpointing", "memory", "checkpoint_every", "device", "plots"];
 
 /// Compares the facts of two hosts. What one of them does not tell is passed over.
 pub fn changes(a: &Value, b: &Value) -> Vec<HostChange> {

@@ -24,18 +24,19 @@ use ybox_spec::Digest;
 use ybox_spec::record::Record;
 use ybox_spec::results::Table;
 
-pub use cause::{Cause, Effect, ImageChange, Likely, Suspects, likely_cause};
+pub use cause::{Cause, Likely, first_few};
 pub use data::{ItemChange, changes as data_changes};
 pub use error::DiffError;
 pub use host::{HostChange, changes as host_changes};
 pub use run::Run;
+pub use runs::Compared;
 pub use section::{Bits, Difference, Held, Outcome, Section, Subject};
 pub use side::{Kind, Side};
 pub use steps::{FirstDifference, Quantity, first_difference};
 
 use crate::image::{ImageError, Store, StoredImage};
 use crate::record::RunState;
-use runs::{Compared, Images};
+use runs::Images;
 
 /// Two things compared.
 #[derive(Debug, Serialize)]
@@ -88,7 +89,7 @@ pub fn diff(a: &str, b: &str, with: &Surroundings) -> Result<Diff, DiffError> {
                 run.notes.iter().map(|note| format!("{side}: {note}")).collect()
             };
             notes = [noted("A", &a), noted("B", &b)].concat();
-            let compared = runs::compare(&a, &b, |a, b| images(a, b, with));
+            let compared = runs(&a, &b, with);
             curves = [a.results, b.results];
             compared
         }
@@ -105,6 +106,11 @@ pub fn diff(a: &str, b: &str, with: &Surroundings) -> Result<Diff, DiffError> {
     let [a, b] = named;
     let Compared { sections, first_step, likely_cause } = compared;
     Ok(Diff { kind, a, b, sections, first_step, likely_cause, notes, curves })
+}
+
+/// Compares two runs that were read.
+pub fn runs(a: &Run, b: &Run, with: &Surroundings) -> Compared {
+    runs::compare(a, b, |a, b| images(a, b, with))
 }
 
 fn only(sections: Vec<Section>) -> Compared {

@@ -26,7 +26,7 @@ pub mod file {
     pub const PREDICTIONS: &str = "predictions.json";
     pub const GRAPH: &str = "model.onnx";
     pub const WEIGHTS: &str = "weights";
-    pub const CHECKPOINT: &str = "checkpoint";
+    pub const CHECKPOINT: &str = ybox_spec::checkpoint::FOLDER;
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
     pub const REPORT: &str = "report.html";

@@ -14,6 +14,8 @@ use crate::ui::Explain;
 
 /// Folder of run folders, relative to the working directory.
 const RUNS: &str = "runs";
+/// That of replays, which have the hashes of what they repeat.
+pub const REPLAYS: &str = "runs/replay";
 
 /// Shorter prefixes of a hash are not looked up: they are likelier a folder's name misspelt.
 const SHORTEST_PREFIX: usize = 6;
@@ -109,6 +111,9 @@ pub fn find_folder(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
         .into_iter()
         .filter(|run| run.run_hash.is_some_and(|hash| hash.hex().starts_with(digits)))
         .collect();
+    if found.iter().any(|run| !run.folder.starts_with(REPLAYS)) {
+        found.retain(|run| !run.folder.starts_with(REPLAYS));
+    }
     match found.len() {
         0 => Err(FindError::NotFound(name.into())),
         1 => Ok(directory.join(found.remove(0).folder)),

@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 pub use order::{Extent, Request, order};
 pub use verdict::{Outcome, TOLERANCE, Verdict, compare};
 
-/// Folder of the run folders of replays, relative to the working directory.
-const REPLAYS: &str = "runs/replay";
-
 /// An order that repeats a run.
 #[derive(Debug)]
 pub struct Replay {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use ybox_spec::config::{Config, Launch, Task};
 use ybox_spec::overrides;
 
-use super::{REPLAYS, Replay, from_checkpoint};
+use super::{Replay, from_checkpoint};
 use crate::image::Store;
-use crate::record::find_folder;
+use crate::record::{REPLAYS, find_folder};
 use crate::run::{Order, Recorded, RunError, Settle, Sorted, StopAfter};
 use crate::ui::Failure;
 
@@ -33,19 +33,21 @@ pub struct Request {
     pub directory: PathBuf,
 }
 
+const VERB: &str = "replayed";
+/// The files that are read and the names of classes are those of the run, and a replay has its place.
+const WITHOUT_EFFECT: [&str; 5] = ["fraction", "single_cls", "cfg", "project", "resume"];
+
 pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay, Failure> {
     let folder = find_folder(&request.directory, &request.run)?;
-    let recorded = Recorded::read(&folder, "replayed")?;
-    let refuse = |reason: &str| {
-        let reason = reason.to_owned();
-        Failure::from(RunError::NotAgain { folder: folder.clone(), verb: "replayed", reason })
-    };
+    let recorded = Recorded::read(&folder, VERB)?;
+    let refuse = |reason: &str| Failure::from(RunError::not_again(&folder, VERB, reason));
     let Config::Train(config) = &recorded.config else {
         return Err(refuse(
             "only trainings have steps to compare; run it again and compare hashes",
         ));
     };
     let given = Sorted::from_command_line(Task::Train, &request.changes)?;
+    given.refuse(&WITHOUT_EFFECT, VERB)?;
     let launch = launch(&recorded.beginning.launch, &given)?;
     let mut order = recorded.order(launch, &request.directory, store)?;
     let layers = [overrides::fields(config), given.config];
@@ -55,11 +57,14 @@ pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay,
     order.config = Config::Train(changed);
     let mut replay = Replay {
         order: Order { parent: request.directory.join(REPLAYS), ..order },
-        folder,
+        folder: folder.clone(),
         extent: request.extent,
         after: 0,
     };
     if request.from_checkpoint {
+        if let Some(change) = recorded.config.changes(&replay.order.config).first() {
+            return Err(refuse(&format!("{} cannot change in its midst", change.key)));
+        }
         from_checkpoint::prepare(&mut replay, recorded.beginning)?;
     }
     replay.order.stop_after = match replay.extent {

@@ -8,6 +8,7 @@ use ybox_spec::config::{Config, Numerics};
 
 use super::{Extent, Replay};
 use crate::diff::{self, FirstDifference, Likely, Run, Surroundings};
+use crate::record::RunState;
 use crate::run::RunError;
 use crate::ui::Failure;
 
@@ -49,11 +50,7 @@ impl Verdict {
 
 /// Compares the run of `replay` with what it left in `folder`.
 pub fn compare(replay: &Replay, folder: &Path, with: &Surroundings) -> Result<Verdict, Failure> {
-    let not = |reason: &str| {
-        let folder = replay.folder.clone();
-        let reason = reason.to_owned();
-        Failure::from(RunError::NotAgain { folder, verb: "compared", reason })
-    };
+    let not = |reason: &str| Failure::from(RunError::not_again(&replay.folder, "compared", reason));
     let read = |folder: &Path| Run::read(folder).ok_or_else(|| not("it is no run folder"));
     let [run, again] = [read(&replay.folder)?, read(folder)?];
     let (steps, of) = match (&run.steps, &again.steps) {
@@ -63,25 +60,25 @@ pub fn compare(replay: &Replay, folder: &Path, with: &Surroundings) -> Result<Ve
     if steps <= replay.after {
         return Err(not("there are no steps to compare"));
     }
-    let [a, b] = [&replay.folder, folder].map(|path| path.display().to_string());
-    let diff = diff::diff(&a, &b, with)?;
-    let is_whole = replay.extent == Extent::Full;
+    let compared = diff::runs(&run, &again, with);
+    let both = |state| [&run, &again].iter().all(|run| run.state == state);
+    let is_whole = replay.extent == Extent::Full && both(RunState::Completed);
     let same_results = results(&run) == results(&again);
-    let outcome = match (&diff.first_step, is_whole && !same_results) {
+    let outcome = match (&compared.first_step, is_whole && !same_results) {
         (None, false) => Outcome::Identical,
         (Some(_), _) if tolerates(&run, &again) && is_near(&run, &again) => {
             Outcome::WithinTolerance
         }
         _ => Outcome::Differs,
     };
-    let likely_cause = diff.likely_cause.filter(|_| outcome != Outcome::Identical);
+    let likely_cause = compared.likely_cause.filter(|_| outcome != Outcome::Identical);
     Ok(Verdict {
         outcome,
         steps: steps - replay.after,
         after: replay.after,
         of,
         results: is_whole,
-        first_step: diff.first_step,
+        first_step: compared.first_step,
         likely_cause,
     })
 }

@@ -20,6 +20,16 @@ pub struct Sorted {
 }
 
 impl Sorted {
+    /// Refuses those of `keys` that are given: a run that is `verb` would pass over them.
+    pub fn refuse(&self, keys: &[&str], verb: &'static str) -> Result<(), RunError> {
+        let given =
+            |key: &&&str| self.launch.contains_key(**key) || self.config.contains_key(**key);
+        match keys.iter().find(given) {
+            Some(key) => Err(RunError::NoEffect { key: key.to_string(), verb }),
+            None => Ok(()),
+        }
+    }
+
     /// Parses and sorts what stands on the command line.
     pub fn from_command_line(task: Task, arguments: &[String]) -> Result<Self, RunError> {
         sort(task, arguments.iter().map(|a| parse(a)).collect::<Result<_, _>>()?)

@@ -4,15 +4,13 @@
 use serde_json::Value;
 use ybox_spec::batch::{BatchPlan, DEFAULT_SHARE};
 use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config, TrainConfig};
-use ybox_spec::dataset::is_image;
 use ybox_spec::overrides::Values;
 use ybox_spec::record::Status;
 
 use super::ending::status;
-use super::execute::{CONFIG_PATH, OUT, PIDS_LIMIT, SHM_SIZE, Surroundings, follow, mount};
+use super::execute::{CONFIG_PATH, OUT, Surroundings, container_of, follow, mount};
 use super::{Order, RunError};
-use crate::engine::Container;
-use crate::record;
+use crate::record::{self, Kind};
 use crate::ui::{Failure, RunView};
 
 /// A batch that memory is to decide.
@@ -59,15 +57,8 @@ pub fn plan(
     let failed = |source| RunError::Write { path: with.home.to_owned(), source };
     let folder = tempfile::Builder::new().prefix("batch-").tempdir_in(with.home).map_err(failed)?;
     record::write_config(folder.path(), &order.config)?;
-    let container = Container {
-        image: order.image.clone(),
-        arguments: arguments(order, auto),
-        environment: Vec::new(),
-        mounts: vec![mount(folder.path(), OUT, true)],
-        user: with.engine.user(),
-        pids_limit: PIDS_LIMIT,
-        shm_size: SHM_SIZE,
-    };
+    let mounts = vec![mount(folder.path(), OUT, true)];
+    let container = container_of(&order.image, arguments(order, auto), mounts, with.engine);
     let (mut heard, ended) = follow(&container, with, view)?;
     let plan = heard.batch.take();
     let policy = AutoCheckpointing::Is(policy(order));
@@ -82,7 +73,7 @@ pub fn plan(
 fn arguments(order: &Order, auto: AutoBatch) -> Vec<String> {
     let pictures = |split: &str| {
         let of_split = order.wanted.iter().filter(|wanted| wanted.split == split);
-        of_split.filter(|wanted| is_image(&wanted.path)).count().to_string()
+        of_split.filter(|wanted| wanted.kind == Kind::Picture).count().to_string()
     };
     let mut arguments: Vec<String> = [
         "batch",

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use super::error::Said;
-use super::execute::{PIDS_LIMIT, SHM_SIZE};
-use crate::engine::{Container, Engine, Mount, Output, StopRequests};
+use super::execute::{container_of, mount};
+use crate::engine::{Engine, Output, StopRequests};
 use crate::image::StoredImage;
 use crate::ui::Failure;
 
@@ -46,20 +46,8 @@ pub fn convert(
     engine.prepare(&image)?;
     let mut arguments = vec!["convert".to_owned(), input.clone(), format!("{OUT}/{name}")];
     arguments.extend_from_slice(&conversion.options);
-    let mount = |source: &Path, target: &str, writable| Mount {
-        source: source.to_owned(),
-        target: target.into(),
-        writable,
-    };
-    let container = Container {
-        image,
-        arguments,
-        environment: Vec::new(),
-        mounts: vec![mount(&conversion.input, &input, false), mount(folder.path(), OUT, true)],
-        user: engine.user(),
-        pids_limit: PIDS_LIMIT,
-        shm_size: SHM_SIZE,
-    };
+    let mounts = vec![mount(&conversion.input, &input, false), mount(folder.path(), OUT, true)];
+    let container = container_of(&image, arguments, mounts, engine);
     let mut last = String::new();
     let ended = engine.run(&container, &StopRequests::new(0), &mut |output| {
         let (Output::Out(line) | Output::Err(line)) = output;

@@ -1,7 +1,7 @@
 //! Why a run cannot start, or what went wrong in it, and what to do next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ybox_spec::config::Task;
 use ybox_spec::dataset::{DataSetError, IMAGE_EXTENSIONS};
@@ -70,6 +70,8 @@ pub enum RunError {
     ResumeWhich { given: String },
     #[error("{} cannot be {verb}: {reason}", folder.display())]
     NotAgain { folder: PathBuf, verb: &'static str, reason: String },
+    #[error("`{key}` has no effect on a run that is {verb}")]
+    NoEffect { key: String, verb: &'static str },
     #[error("{} was started with {what}", folder.display())]
     OtherInputs { folder: PathBuf, what: String },
     #[error(
@@ -95,6 +97,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// `verb`: what the run in `folder` cannot be, such as `resumed`.
+    pub fn not_again(folder: &Path, verb: &'static str, reason: impl Into<String>) -> Self {
+        Self::NotAgain { folder: folder.to_owned(), verb, reason: reason.into() }
+    }
+
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::OutOfMemory { .. } => true,
@@ -119,7 +126,9 @@ impl Said {
 impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::OtherTask { .. } | Self::Foreign { .. } => "leave it out".into(),
+            Self::OtherTask { .. } | Self::Foreign { .. } | Self::NoEffect { .. } => {
+                "leave it out".into()
+            }
             Self::Format { .. } => "export with format=onnx".into(),
             Self::NamesGiven { .. } => "leave it out, or change them there".into(),
             Self::Needs { setting, .. } => format!("add {setting}"),

@@ -16,6 +16,7 @@ use super::cache::CachePlace;
 use super::ending::{Heard, status};
 use super::{Order, RunError, StopAfter, recorded};
 use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
+use crate::image::StoredImage;
 use crate::record::{self, FileDigests, FolderError, RunFolder, Sealed, file};
 use crate::ui::{Failure, RunView, rows};
 
@@ -27,8 +28,8 @@ const CACHE: &str = "/cache";
 const WEIGHTS: &str = "/weights/initial.safetensors";
 
 /// Threads of the trainer: its pools are sized by the host's cores.
-pub(super) const PIDS_LIMIT: u32 = 1024;
-pub(super) const SHM_SIZE: u64 = 64 << 20;
+const PIDS_LIMIT: u32 = 1024;
+const SHM_SIZE: u64 = 64 << 20;
 
 /// How often an automatic batch that runs out of memory is halved.
 const RETRIES: usize = 3;
@@ -66,9 +67,9 @@ pub fn execute(
         (beginning.started, beginning.batch) = (first.started.clone(), first.batch.clone());
     }
     with.engine.prepare(&order.image)?;
+    (with.listen)();
     let mut order = order.clone();
     if let (Some(auto), Config::Train(config)) = (order.batch, &order.config) {
-        (with.listen)();
         let plan = batch::plan(&order, config, auto, with, view)?;
         set_batch(&mut order, &plan);
         beginning.batch = Some(plan);
@@ -79,9 +80,6 @@ pub fn execute(
     };
     let folder = folder(&order)?;
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
-    if order.batch.is_none() {
-        (with.listen)();
-    }
     let mut run = Run { order, beginning, manifest, folder, cache };
     let status = run.finish(with, view)?;
     run.seal(status, with)
@@ -296,6 +294,25 @@ pub(super) fn mount(source: &Path, target: &str, writable: bool) -> Mount {
     Mount { source: source.to_owned(), target: target.into(), writable }
 }
 
+/// A container of `image` whose trainer is called with `arguments`.
+pub(super) fn container_of(
+    image: &StoredImage,
+    arguments: Vec<String>,
+    mounts: Vec<Mount>,
+    engine: &dyn Engine,
+) -> Container {
+    Container {
+        image: image.clone(),
+        arguments,
+        // What changes results is in the config; an environment would be an input that no hash has.
+        environment: Vec::new(),
+        mounts,
+        user: engine.user(),
+        pids_limit: PIDS_LIMIT,
+        shm_size: SHM_SIZE,
+    }
+}
+
 fn container(
     order: &Order,
     folder: &Path,
@@ -348,14 +365,5 @@ fn container(
     if !order.launch.plots {
         arguments.push("--no-plots".into());
     }
-    Container {
-        image: order.image.clone(),
-        arguments,
-        // What changes results is in the config; an environment would be an input that no hash has.
-        environment: Vec::new(),
-        mounts,
-        user: engine.user(),
-        pids_limit: PIDS_LIMIT,
-        shm_size: SHM_SIZE,
-    }
+    container_of(&order.image, arguments, mounts, engine)
 }

@@ -4,7 +4,7 @@
 /// Answers by key, sorted.
 const FOREIGN: &[(&str, &str)] = &[
     ("agnostic_nms", "boxes only ever suppress boxes of their own class"),
-    ("amp_dtype", "it is called `amp`: off or bf16"),
+    ("amp_dtype", "it is called `amp`: auto, off, bf16 or fp16"),
     ("angle", OTHER_TASK),
     ("augment", "test-time augmentation is not supported"),
     ("auto_augment", CLASSIFICATION),

@@ -109,9 +109,7 @@ impl<'a> Given<'a> {
             file.config
         });
         let launch: Launch = overrides::resolve(&layers, &[])?;
-        if !["auto", "cpu"].contains(&launch.device.as_str()) {
-            return Err(RunError::Device { device: launch.device });
-        }
+        check_device(&launch)?;
         let mut config = line.config;
         let batch = batch::take(preset.iter_mut().chain([&mut config]));
         check_autos(&launch, batch)?;
@@ -173,6 +171,14 @@ impl<'a> Given<'a> {
             resumes: None,
             stop_after: None,
         }
+    }
+}
+
+/// There is only an image for the CPU yet.
+pub(super) fn check_device(launch: &Launch) -> Result<(), RunError> {
+    match ["auto", "cpu"].contains(&launch.device.as_str()) {
+        true => Ok(()),
+        false => Err(RunError::Device { device: launch.device.clone() }),
     }
 }
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use ybox_spec::config::{Config, Launch};
 use ybox_spec::dataset::DataSet;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA};
+use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA, record_hash};
 
-use super::order::{Data, training_files};
+use super::order::{Data, check_device, training_files};
 use super::{Order, RunError};
-use crate::diff::data_changes;
+use crate::diff::{data_changes, first_few};
 use crate::image::{Store, StoredImage};
 use crate::record::{Kind, Wanted, file};
 use crate::ui::Failure;
@@ -29,15 +29,13 @@ pub struct Recorded {
 
 impl Recorded {
     pub fn read(folder: &Path, verb: &'static str) -> Result<Self, RunError> {
-        let not = |reason: String| RunError::NotAgain { folder: folder.to_owned(), verb, reason };
+        let not = |reason: String| RunError::not_again(folder, verb, reason);
         let text = |name: &str| {
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|e| not(format!("cannot read {name}: {e}")))
         };
         if !folder.join(file::START).exists() && folder.join(file::RECORD).exists() {
-            let record = serde_json::from_str(&text(file::RECORD)?);
-            let record = record.map_err(|e| not(format!("{} is damaged: {e}", file::RECORD)))?;
-            return Self::of_record(folder, record, verb);
+            return Self::of_record(folder, &text(file::RECORD)?, verb);
         }
         let damaged =
             |name: &str, e: &dyn std::fmt::Display| not(format!("{name} is damaged: {e}"));
@@ -62,9 +60,13 @@ impl Recorded {
     }
 
     /// What a record says without the files beside it.
-    fn of_record(folder: &Path, record: Record, verb: &'static str) -> Result<Self, RunError> {
-        let not = |reason: String| RunError::NotAgain { folder: folder.to_owned(), verb, reason };
-        if record.record_hash != Some(record.own_hash()) {
+    fn of_record(folder: &Path, text: &str, verb: &'static str) -> Result<Self, RunError> {
+        let not = |reason: String| RunError::not_again(folder, verb, reason);
+        let damaged = |e| not(format!("{} is damaged: {e}", file::RECORD));
+        // By its own words: those of another ybox may lack what is known today.
+        let written = record_hash(serde_json::from_str(text).map_err(damaged)?);
+        let record: Record = serde_json::from_str(text).map_err(damaged)?;
+        if record.record_hash != Some(written) {
             return Err(not(format!("{} was changed since it was written", file::RECORD)));
         }
         let Circumstances { image, data, weights, launch, batch, started, .. } =
@@ -77,14 +79,27 @@ impl Recorded {
         Ok(Self { folder, beginning, config, manifest: None, verb })
     }
 
-    /// The same run again, with `launch` and its places where they differ. What the files of those
+    /// Whether there is a record alone.
+    pub fn is_record(&self) -> bool {
+        self.manifest.is_none()
+    }
+
+    /// The same run again, with `launch`, whose places are those that are given anew. What the files of those
     /// places hold is compared when they are hashed.
     pub fn order(&self, launch: Launch, directory: &Path, store: &Store) -> Result<Order, Failure> {
+        check_device(&launch)?;
         let image = self.image(store)?;
         let place = |given: &Option<String>| given.as_ref().map(|path| directory.join(path));
         let (root, wanted) = self.data(place(&launch.data), directory)?;
         let recorded = self.beginning.weights.as_ref().map(PathBuf::from);
-        let weights = recorded.map(|path| place(&launch.weights).unwrap_or(path));
+        let weights = place(&launch.weights).or(recorded);
+        let first = self.beginning.launch.clone();
+        let launch = Launch {
+            data: launch.data.or(first.data),
+            weights: launch.weights.or(first.weights),
+            cfg: first.cfg,
+            ..launch
+        };
         let parent = self.folder.parent().unwrap_or(directory).to_owned();
         Ok(Order {
             config: self.config.clone(),
@@ -108,8 +123,7 @@ impl Recorded {
         found.ok_or_else(|| {
             let name = &self.beginning.image.reference;
             let reason = format!("its image, {name} with config {config}, is not in the store");
-            let error = RunError::NotAgain { folder: self.folder.clone(), verb: self.verb, reason };
-            Failure::from(error)
+            Failure::from(RunError::not_again(&self.folder, self.verb, reason))
                 .hint("build it from the same lock and the same trainer, or load it")
         })
     }
@@ -156,7 +170,6 @@ pub fn same_inputs(
 
 /// Names the files of `data` that are not as the manifest of the run in `folder` has them.
 fn changed_files(folder: &Path, data: &Manifest) -> String {
-    const SHOWN: usize = 3;
     let text = fs::read_to_string(folder.join(file::MANIFEST)).unwrap_or_default();
     let recorded = text.parse().unwrap_or_else(|_| Manifest::default());
     let mut changed: Vec<_> =
@@ -164,9 +177,5 @@ fn changed_files(folder: &Path, data: &Manifest) -> String {
     // One file can be of several splits.
     changed.sort();
     changed.dedup();
-    let more = match changed.len() {
-        count if count > SHOWN => format!(" and {} more", count - SHOWN),
-        _ => String::new(),
-    };
-    format!("{}{more} changed", changed[..changed.len().min(SHOWN)].join(", "))
+    format!("{} changed", first_few(&changed))
 }

@@ -11,6 +11,10 @@ use crate::image::Store;
 use crate::record::{RunState, find_folder, glance};
 use crate::ui::Failure;
 
+const VERB: &str = "resumed";
+/// What is said of a run once, when it is started.
+const WITHOUT_EFFECT: [&str; 4] = ["cfg", "project", "name", "exist_ok"];
+
 /// `None` where `request` does not ask for it.
 pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Option<Order>, Failure> {
     let mut given = Sorted::from_command_line(request.task, &request.arguments)?;
@@ -21,16 +25,17 @@ pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Optio
         _ => {}
     }
     let folder = find_folder(&request.directory, &run)?;
-    let refuse = |reason: &str| {
-        let reason = reason.to_owned();
-        Failure::from(RunError::NotAgain { folder: folder.clone(), verb: "resumed", reason })
-    };
+    given.refuse(&WITHOUT_EFFECT, VERB)?;
+    let refuse = |reason: &str| Failure::from(RunError::not_again(&folder, VERB, reason));
     match glance(&folder).map(|glance| glance.state) {
         Some(RunState::Completed) => return Err(refuse("it is complete")),
         Some(RunState::Running) => return Err(refuse("it is running")),
         _ => {}
     }
-    let recorded = Recorded::read(&folder, "resumed")?;
+    let recorded = Recorded::read(&folder, VERB)?;
+    if recorded.is_record() {
+        return Err(refuse("it has no start.json and no checkpoints; `ybox replay` needs neither"));
+    }
     let Config::Train(config) = &recorded.config else {
         return Err(refuse("only trainings can be; start it again"));
     };

@@ -8,6 +8,7 @@ pub mod augmentation;
 pub mod batch;
 pub mod canonical;
 pub mod chain;
+pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 pub mod digest;

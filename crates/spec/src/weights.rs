@@ -11,9 +11,6 @@ use serde_json::Value;
 
 /// Key of the metadata entry, whose value is [`WeightsInfo`] as JSON.
 pub const METADATA_KEY: &str = "ybox";
-/// Key of the metadata entry of a training's checkpoint: JSON of the trainer's, of which others read
-/// `outputs.chain.count`, the steps taken.
-pub const CHECKPOINT_KEY: &str = "ybox.checkpoint";
 
 /// Header bytes beyond which a file is not believed to be safetensors (the format's own limit).
 const MAX_HEADER: u64 = 100_000_000;

@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ybox_spec::checkpoint::FOLDER;
 use ybox_spec::config::{Config, Task, TrainConfig};
 use ybox_spec::events::{self, Event, Images};
 
@@ -66,7 +67,7 @@ fn run_session(
     mut session: Session,
     splits @ [train, val]: [&Arc<Split>; 2],
 ) -> Result<Outcome, TrainerError> {
-    let mut shelf = Shelf::new(&job.out.join("checkpoint"), job.checkpoint_every);
+    let mut shelf = Shelf::new(&job.out.join(FOLDER), job.checkpoint_every);
     let run = identity(config, job);
     let (mut outputs, mut best) = begin(config, job, &mut session, (&mut shelf, run))?;
     outputs.draw_labels(train)?;

@@ -6,13 +6,13 @@ mod shelf;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, View, serialize_to_file};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use ybox_spec::Digest;
-use ybox_spec::weights::CHECKPOINT_KEY;
+use ybox_spec::checkpoint::METADATA_KEY;
 
 use super::best::Best;
 use super::outputs::{Outputs, OutputsState};
@@ -106,12 +106,12 @@ impl Checkpoint {
             Ok((name, Lazy { tensor, dtype, size, shape }))
         });
         let tensors = tensors.collect::<Result<Vec<_>, FormatError>>()?;
-        let metadata = HashMap::from([(CHECKPOINT_KEY.to_owned(), about)]);
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), about)]);
         Ok(serialize_to_file(tensors, Some(metadata), path)?)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let (about, tensors) = weights::parse::<About>(bytes, CHECKPOINT_KEY)?;
+        let (about, tensors) = weights::parse::<About>(bytes, METADATA_KEY)?;
         match about.filter(|about| about.schema == SCHEMA) {
             Some(about) => Ok(Self { about, tensors }),
             None => Err(CheckpointError::Schema),
@@ -183,16 +183,4 @@ pub fn resume(
         }
     }
     Ok(None)
-}
-
-/// Where the best weights of a checkpoint stay when better ones come: beside it.
-fn best_beside(folder: &Path, best: &Digest) -> PathBuf {
-    folder.join(format!("best-{}.safetensors", short(best)))
-}
-
-/// What names carry of a digest: enough to notice damage; forgery is what the record is for.
-fn short(digest: &Digest) -> String {
-    let mut digits = digest.hex();
-    digits.truncate(16);
-    digits
 }

@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use ybox_spec::Digest;
+use ybox_spec::checkpoint::{self, METADATA_KEY, best_name, short};
 use ybox_spec::config::CheckpointEvery;
 use ybox_spec::files::{copy_atomic, settle};
-use ybox_spec::weights::{CHECKPOINT_KEY, metadata};
+use ybox_spec::weights::metadata;
 
-use super::{About, Checkpoint, CheckpointError, best_beside, short};
+use super::{About, Checkpoint, CheckpointError};
 use crate::emit::Emitter;
 
 /// Checkpoints that stay.
@@ -75,7 +76,7 @@ impl Shelf {
         let folder = self.folder.clone();
         let linked = fs::create_dir_all(&folder).and_then(|()| {
             let digest = checkpoint.about.outputs.best;
-            digest.map_or(Ok(()), |digest| link(best, &best_beside(&folder, &digest)))
+            digest.map_or(Ok(()), |digest| link(best, &folder.join(best_name(&digest))))
         });
         match linked {
             Ok(()) => {
@@ -103,7 +104,7 @@ impl Shelf {
 
     /// Where the best weights of the checkpoint that has `best` were kept.
     pub fn best(&self, best: &Digest) -> PathBuf {
-        best_beside(&self.folder, best)
+        self.folder.join(best_name(best))
     }
 }
 
@@ -115,8 +116,7 @@ impl Found {
     /// `None` where `path` is not the name of a checkpoint.
     fn new(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_owned();
-        let stem = name.strip_prefix("epoch")?.strip_suffix(".safetensors")?;
-        let digits = stem.rsplit('-').next()?.to_owned();
+        let digits = checkpoint::digits(&name)?.to_owned();
         Some(Self { digits, name, path })
     }
 
@@ -160,7 +160,7 @@ fn write(folder: &Path, checkpoint: &Checkpoint, growing: &[File]) -> Result<(),
     let (digest, _) = Digest::of_file(&temporary)?;
     let session = &checkpoint.about.session;
     let (epoch, batch) = (session.epoch + 1, session.sums.batches);
-    let name = format!("epoch{epoch:06}-batch{batch:08}-{}.safetensors", short(&digest));
+    let name = checkpoint::name(epoch, batch, &digest);
     settle(&temporary, &folder.join(name))?;
     Ok(prune(folder, checkpoint)?)
 }
@@ -172,15 +172,15 @@ fn prune(folder: &Path, newest: &Checkpoint) -> io::Result<()> {
         fs::remove_file(&old.path)?;
     }
     let mut best: Vec<_> =
-        newest.about.outputs.best.iter().map(|d| best_beside(folder, d)).collect();
+        newest.about.outputs.best.iter().map(|d| folder.join(best_name(d))).collect();
     for kept in found.iter().take(KEPT).skip(1) {
-        let Ok(Some(about)) = metadata::<About>(&kept.path, CHECKPOINT_KEY) else { return Ok(()) };
-        best.extend(about.outputs.best.map(|digest| best_beside(folder, &digest)));
+        let Ok(Some(about)) = metadata::<About>(&kept.path, METADATA_KEY) else { return Ok(()) };
+        best.extend(about.outputs.best.map(|digest| folder.join(best_name(&digest))));
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
-        if name.starts_with(b"best-") && !best.contains(&path) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if checkpoint::is_best(name) && !best.contains(&path) {
             fs::remove_file(&path)?;
         }
     }
