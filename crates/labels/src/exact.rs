@@ -1,7 +1,7 @@
 //! Objects with the numbers of their files, not yet rounded to the 32 bits that a trainer takes:
 //! what a label in another form is written from.
 
-use super::shares::centre_and_size;
+use super::shares::rounded_box;
 use super::{Labels, Object, Polygon, Problem};
 
 /// What is on a picture, in full precision.
@@ -28,7 +28,7 @@ pub struct ExactObject {
 impl ExactObject {
     /// The box of the normal form.
     pub fn rounded(&self) -> Object {
-        Object { class: self.class, bbox: centre_and_size(self.corners) }
+        Object { class: self.class, bbox: rounded_box(self.corners) }
     }
 }
 

@@ -13,7 +13,7 @@ pub fn within_tolerance(value: f64) -> bool {
 /// when it had to be clipped by more than a rounding error.
 pub fn fit(corners: [f64; 4]) -> Result<([f64; 4], Option<Finding>), Finding> {
     let inside = corners.map(|v| v.clamp(0.0, 1.0));
-    let bbox = centre_and_size(inside);
+    let bbox = rounded_box(inside);
     if !(bbox[2] > 0.0 && bbox[3] > 0.0) {
         let message =
             format!("the box is {} wide and {} high; the line is dropped", bbox[2], bbox[3]);
@@ -32,6 +32,11 @@ pub fn key(object: &Object) -> (u32, [u32; 4]) {
 }
 
 /// Of a box with the corners left, top, right, bottom.
-pub fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f32; 4] {
-    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top].map(|v| v as f32)
+pub fn centre_and_size([left, top, right, bottom]: [f64; 4]) -> [f64; 4] {
+    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top]
+}
+
+/// The same in the 32 bits of the normal form.
+pub fn rounded_box(corners: [f64; 4]) -> [f32; 4] {
+    centre_and_size(corners).map(|v| v as f32)
 }

@@ -1,7 +1,7 @@
 //! Numbers with no more decimals than are needed.
 
 use crate::ExactObject;
-use crate::shares::{centre_and_size, fit, key};
+use crate::shares::{fit, key, rounded_box};
 
 /// More decimals than a share or a pixel of any picture needs.
 const MOST: usize = 17;
@@ -31,7 +31,7 @@ fn trimmed(value: f64, decimals: usize) -> String {
 /// Whether a reader makes the same object of a box with these corners.
 pub fn is_box_of(object: &ExactObject, corners: [f64; 4]) -> bool {
     fit(corners).is_ok_and(|(corners, clipped)| {
-        let bbox = centre_and_size(corners);
+        let bbox = rounded_box(corners);
         clipped.is_none()
             && key(&crate::Object { class: object.class, bbox }) == key(&object.rounded())
     })

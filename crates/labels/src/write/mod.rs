@@ -106,6 +106,7 @@ mod tests {
             let expected = Labels::from(expected);
             let [yolo, coco, voc] = written_and_read(&[object], (width, height)).map(Labels::from);
             prop_assert_eq!(&yolo.polygons, &expected.polygons);
+            prop_assert_eq!(&yolo.objects, &expected.objects);
             prop_assert_eq!(&coco, &expected);
             prop_assert_eq!(voc.objects, expected.objects);
         }
