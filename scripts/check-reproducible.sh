@@ -80,7 +80,8 @@ assemble() {
 
 images() {
   say "first clone"
-  one=$(umask 022; export YBOX_HOME=$work/home-a; clone "$first" >&2; assemble "$first" "$work/home-1")
+  (umask 022; export YBOX_HOME=$work/home-a; clone "$first" >&2)
+  one=$(umask 022; assemble "$first" "$work/home-1")
   say "second clone, everything about it different"
   (
     umask 077

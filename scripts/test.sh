@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI checks, from a clean clone: format, lints, licences, unit and integration
-# tests against a real Docker engine, doc tests, and the main job end to end.
+# tests against a real Docker engine, the same bits on other CPUs, doc tests, and the main job end to
+# end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod fetch;
 pub mod image;
 pub mod lock;
+mod parallel;
 pub mod plan;
 pub mod probe;
 pub mod record;

@@ -191,6 +191,31 @@ fn boxes_of_coco_may_differ_from_their_outlines() {
 }
 
 #[test]
+fn a_picture_of_two_splits_cannot_have_two_labels_where_the_form_has_one() {
+    let dir = tempfile::tempdir().unwrap();
+    picture(dir.path(), "images/1.png", (100, 100), 1);
+    let set = |left: u32| {
+        format!(
+            r#"{{"images": [{{"id": 1, "file_name": "1.png", "width": 100, "height": 100}}],
+                "annotations": [{{"id": 1, "image_id": 1, "category_id": 1,
+                                  "bbox": [{left}, 10, 20, 20]}}],
+                "categories": [{{"id": 1, "name": "a"}}]}}"#
+        )
+    };
+    let yaml = "train: images\nval: images\nannotations: {train: a.json, val: b.json}\n";
+    write(dir.path(), "data.yaml", yaml);
+    write(dir.path(), "a.json", set(10));
+    write(dir.path(), "b.json", set(30));
+    let (status, _, error) = convert(dir.path(), &["data.yaml", "voc", "--to", "voc"]);
+    assert_eq!(status, 1, "{error}");
+    assert!(error.contains("images/1.png has other objects in one split"), "{error}");
+    assert!(!dir.path().join("voc").exists());
+    assert_eq!(convert(dir.path(), &["data.yaml", "yolo", "--to", "yolo"]).0, 0);
+    write(dir.path(), "b.json", set(10));
+    assert_eq!(convert(dir.path(), &["data.yaml", "voc", "--to", "voc"]).0, 0);
+}
+
+#[test]
 fn pycocotools_reads_what_is_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/oracle-venv/bin/python");

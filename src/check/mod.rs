@@ -33,6 +33,7 @@ pub fn check(
         notes: Vec::new(),
         pictures: Vec::new(),
     };
+    pictures.map_or(Ok(()), samples::make_folder)?;
     let mut seen = HashMap::new();
     for split in set.splits() {
         let contents = read(set, split, screen, &mut report);

@@ -11,7 +11,8 @@ use ybox_picture::{
 };
 use ybox_spec::dataset::DataSet;
 
-use crate::contents::{Content, in_parallel};
+use crate::contents::Content;
+use crate::parallel::in_parallel;
 use crate::ui::Explain;
 
 /// Sheets of a split, at most.
@@ -31,6 +32,12 @@ impl Explain for SamplesError {
     }
 }
 
+/// Makes the folder for samples.
+pub fn make_folder(folder: &Path) -> Result<(), SamplesError> {
+    fs::create_dir_all(folder)
+        .map_err(|source| SamplesError::Folder { path: folder.to_owned(), source })
+}
+
 /// Draws samples of `split`, spread evenly over its usable pictures, into `folder`. Returns the
 /// files.
 pub fn draw(
@@ -39,8 +46,6 @@ pub fn draw(
     contents: &[Content],
     folder: &Path,
 ) -> Result<Vec<PathBuf>, SamplesError> {
-    fs::create_dir_all(folder)
-        .map_err(|source| SamplesError::Folder { path: folder.to_owned(), source })?;
     let usable: Vec<_> = contents.iter().filter(|c| c.size.is_some() && c.labels.usable).collect();
     let count = usable.len().min(SHEETS * PER_SHEET);
     let chosen: Vec<_> = (0..count).map(|i| usable[i * usable.len() / count]).collect();

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
 use ybox_spec::dataset::{DataSet, Format};
 
 use super::{Context, ExitStatus};
 use crate::check;
 use crate::convert;
-use crate::run::RunError;
 use crate::synth;
 use crate::ui::Failure;
 
@@ -38,7 +38,7 @@ struct Check {
 
 const CONVERT_HELP: &str = "\
 Reads labels in YOLO's, COCO's or Pascal VOC's form and writes them in another, so that a training
-sees the same boxes, bit for bit. Outlines are kept where the new form has them; what it cannot hold
+sees the same boxes, bit for bit (in YOLO, the bounds of outlines). Outlines are kept where the new form has them; what it cannot hold
 is said. Prints the YAML file of the new set.
 
 Pictures are not touched: they are hard links to the old ones, or copies where the file system has no
@@ -62,7 +62,8 @@ struct Convert {
     /// Leave out outlines
     #[arg(long)]
     boxes_only: bool,
-    /// Leave out what is wrong with labels and pictures, as a training does, instead of refusing
+    /// Leave out what is wrong with labels, and pictures whose size cannot be read, instead of
+    /// refusing
     #[arg(long)]
     drop_bad: bool,
 }
@@ -109,13 +110,11 @@ fn synth(args: &Synth, context: &Context) -> Result<ExitStatus, Failure> {
 }
 
 fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
-    let set = DataSet::open(&args.data).map_err(RunError::from)?;
+    let set = DataSet::open(&args.data)?;
     let screen = context.screen();
     let report = check::check(&args.data, &set, args.pictures.as_deref(), &screen)?;
     if context.settings.json {
-        let text = serde_json::to_string(&report)
-            .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
-        println!("{text}");
+        print_json(&report)?;
     } else {
         report.problems.iter().for_each(|problem| println!("{}", problem.shown()));
         report.notes.iter().for_each(|note| println!("note: {}", note.shown()));
@@ -132,7 +131,7 @@ fn check(args: &Check, context: &Context) -> Result<ExitStatus, Failure> {
 }
 
 fn convert(args: &Convert, context: &Context) -> Result<ExitStatus, Failure> {
-    let set = DataSet::open(&args.data).map_err(RunError::from)?;
+    let set = DataSet::open(&args.data)?;
     let screen = context.screen();
     let request = convert::Request {
         data: &args.data,
@@ -144,9 +143,7 @@ fn convert(args: &Convert, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let report = convert::convert(&request, &set, &screen)?;
     if context.settings.json {
-        let text = serde_json::to_string(&report)
-            .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
-        println!("{text}");
+        print_json(&report)?;
         return Ok(ExitStatus::Yes);
     }
     report.dropped.iter().for_each(|finding| screen.say(&format!("left out: {}", finding.shown())));
@@ -155,4 +152,11 @@ fn convert(args: &Convert, context: &Context) -> Result<ExitStatus, Failure> {
     screen.say(&format!("pictures linked: {}, copied: {}", report.linked, report.copied));
     println!("{}", report.data.display());
     Ok(ExitStatus::Yes)
+}
+
+fn print_json(report: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(report)
+        .map_err(|e| Failure::unexpected("cannot write the report as JSON", &e))?;
+    println!("{text}");
+    Ok(())
 }

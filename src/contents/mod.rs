@@ -3,7 +3,6 @@
 //! a finding is the caller's.
 
 mod finding;
-mod parallel;
 mod picture;
 
 use std::fs;
@@ -13,11 +12,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ybox_labels::{ExactLabels, PixelLabels, Problem, Unscaled, coco, voc, yolo};
 use ybox_spec::Digest;
-use ybox_spec::dataset::{DataSet, DataSetError, Format};
+use ybox_spec::dataset::{DataSet, DataSetError, Format, IMAGE_EXTENSIONS};
+
+use crate::parallel::in_parallel;
+use crate::ui::Explain;
 
 pub use finding::Finding;
-pub use parallel::in_parallel;
 pub use picture::Depth;
+
+impl Explain for DataSetError {
+    fn hint(&self) -> Option<String> {
+        let endings = || format!("pictures end in {}", IMAGE_EXTENSIONS.join(", "));
+        matches!(self, Self::Empty { .. }).then(endings)
+    }
+
+    fn exit(&self) -> u8 {
+        1
+    }
+}
 
 /// A picture and what it and its labels turned out to be.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use ybox_labels::write::coco::{Image, annotation, category, image};
 use ybox_labels::{ImageId, category_ids};
 
 use super::write::Entry;
-use crate::contents::in_parallel;
+use crate::parallel::in_parallel;
 
 /// Pictures whose objects are held as text at a time.
 const AT_ONCE: usize = 4096;
@@ -45,7 +45,7 @@ pub fn write(path: &Path, entries: &[Entry], names: &[String]) -> io::Result<()>
     let categories = categories.iter().zip(names).map(|(id, name)| category(*id, name));
     list(&mut file, "categories", categories)?;
     file.write_all(b"}\n")?;
-    file.into_inner()?.sync_all()
+    file.flush()
 }
 
 /// The annotations of a picture, a line each, the first of them number `first`.

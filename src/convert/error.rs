@@ -24,6 +24,8 @@ pub enum ConvertError {
     ClassName { to: Format, name: String, reason: &'static str },
     #[error("{} and {} would both be called {name}", one.display(), other.display())]
     SameName { one: PathBuf, other: PathBuf, name: String },
+    #[error("{} has other objects in one split than in another; Pascal VOC has one label for both", .0.display())]
+    TwoLabels(PathBuf),
     #[error("the name of {} is not UTF-8 text", .0.display())]
     NotUtf8(PathBuf),
     #[error("cannot write {}: {source}", path.display())]
@@ -50,6 +52,8 @@ impl Explain for ConvertError {
                 format!("`ybox data check {}` says what is wrong", data.display())
             }
             Self::ClassName { .. } => "rename the class in the data set's YAML file".into(),
+            Self::DataSet(error) => return error.hint(),
+            Self::TwoLabels(_) => "convert to coco or yolo, or make the labels the same".into(),
             Self::SameName { .. } => "rename one of the pictures and its labels".into(),
             _ => return None,
         })

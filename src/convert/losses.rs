@@ -47,7 +47,7 @@ impl Losses {
     /// A line has an outline or a box, and the bounds of the outline become the box.
     fn of_yolo(&mut self, object: &mut ExactObject, size: [f64; 2]) {
         let Some(corners) = outline_box(&object.polygon) else { return self.drop_outline(object) };
-        let bounds = ExactObject { corners, ..object.clone() };
+        let bounds = ExactObject { class: object.class, corners, polygon: Vec::new() };
         if bounds.rounded() == object.rounded() {
             return;
         }

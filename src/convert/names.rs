@@ -2,37 +2,37 @@
 //! share becomes the whole path.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ybox_spec::dataset::Format;
 
 use super::ConvertError;
 
 /// New file names of `pictures`, which are to lie in one folder: each with a stem of its own, since
-/// that is what label files are found by. A picture that stands there twice keeps one name.
-pub fn names(pictures: &[PathBuf], to: Format) -> Result<HashMap<PathBuf, String>, ConvertError> {
+/// that is what label files are found by. A picture that stands there twice has one name.
+pub fn names(pictures: &[&Path], to: Format) -> Result<Vec<String>, ConvertError> {
     let mut shared: HashMap<String, &Path> = HashMap::new();
     let mut ambiguous = HashSet::new();
     for path in pictures {
         let stem = stem(&short(path, to)?).to_owned();
-        if shared.insert(stem.clone(), path).is_some_and(|other| other != path) {
+        if shared.insert(stem.clone(), path).is_some_and(|other| other != *path) {
             ambiguous.insert(stem);
         }
     }
     let mut taken: HashMap<String, &Path> = HashMap::new();
-    let mut names = HashMap::new();
+    let mut names = Vec::with_capacity(pictures.len());
     for path in pictures {
         let mut name = short(path, to)?;
         if ambiguous.contains(stem(&name)) {
             name = long(path, to)?;
         }
         if let Some(one) = taken.insert(stem(&name).to_owned(), path)
-            && one != path
+            && one != *path
         {
-            let (one, other) = (one.to_owned(), path.clone());
+            let (one, other) = (one.to_owned(), path.to_path_buf());
             return Err(ConvertError::SameName { one, other, name });
         }
-        names.insert(path.clone(), name);
+        names.push(name);
     }
     Ok(names)
 }
@@ -68,9 +68,7 @@ mod tests {
     use super::*;
 
     fn named(pictures: &[&str], to: Format) -> Result<Vec<String>, ConvertError> {
-        let pictures: Vec<_> = pictures.iter().map(PathBuf::from).collect();
-        let names = names(&pictures, to)?;
-        Ok(pictures.iter().map(|path| names[path].clone()).collect())
+        names(&pictures.iter().map(Path::new).collect::<Vec<_>>(), to)
     }
 
     #[test]

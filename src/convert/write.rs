@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec;
 
 use serde_json::json;
 use ybox_labels::ExactObject;
@@ -14,7 +14,7 @@ use ybox_spec::dataset::{DataSet, DataSetError, Format, VOC_ANNOTATIONS, VOC_PIC
 
 use super::names::{names, stem};
 use super::{ConvertError, Request, Split, annotations};
-use crate::contents::in_parallel;
+use crate::parallel::in_parallel;
 use crate::ui::Screen;
 
 /// The YAML file of a new set.
@@ -51,8 +51,9 @@ impl<'a> Writer<'a> {
 
     pub fn write(&self, splits: &[Split], screen: &Screen) -> Result<Placed, ConvertError> {
         let mut placed = Placed::default();
-        for (split, names) in splits.iter().zip(self.names(splits)?) {
-            let entries = self.entries(split, &names);
+        let mut names = self.names(splits)?.into_iter();
+        for split in splits {
+            let entries = self.entries(split, &mut names);
             self.split(split.name, &entries, &mut placed, screen)?;
         }
         let splits: Vec<_> = splits.iter().map(|split| split.name).collect();
@@ -60,27 +61,31 @@ impl<'a> Writer<'a> {
         Ok(placed)
     }
 
-    /// New names of the pictures of each split. Those of a Pascal VOC set lie together.
-    fn names(&self, splits: &[Split]) -> Result<Vec<HashMap<PathBuf, String>>, ConvertError> {
-        let paths = |split: &Split| -> Vec<PathBuf> {
+    /// New names of the pictures of all splits, one after the other. Those of a Pascal VOC set lie
+    /// together.
+    fn names(&self, splits: &[Split]) -> Result<Vec<String>, ConvertError> {
+        let paths = |split: &'_ Split| -> Vec<PathBuf> {
             split.contents.iter().map(|content| content.path.clone()).collect()
         };
-        let to = self.request.to;
-        if to == Format::Voc {
-            let all = names(&splits.iter().flat_map(paths).collect::<Vec<_>>(), to)?;
-            return Ok(vec![all; splits.len()]);
+        let named = |paths: Vec<PathBuf>| {
+            names(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), self.request.to)
+        };
+        if self.request.to == Format::Voc {
+            one_label_each(splits)?;
+            return named(splits.iter().flat_map(paths).collect());
         }
-        splits.iter().map(|split| names(&paths(split), to)).collect()
+        let names: Result<Vec<_>, _> = splits.iter().map(|split| named(paths(split))).collect();
+        Ok(names?.concat())
     }
 
-    fn entries<'b>(&self, split: &'b Split, names: &HashMap<PathBuf, String>) -> Vec<Entry<'b>> {
-        let entry = |content: &'b super::Content| Entry {
+    fn entries<'b>(&self, split: &'b Split, names: &mut vec::IntoIter<String>) -> Vec<Entry<'b>> {
+        let entry = |(content, name): (&'b super::Content, String)| Entry {
             source: self.set.root().join(&content.path),
-            name: names[&content.path].clone(),
+            name,
             size: content.size.expect("pictures without a size are left out"),
             objects: &content.labels.objects,
         };
-        split.contents.iter().map(entry).collect()
+        split.contents.iter().zip(names).map(entry).collect()
     }
 
     fn split(
@@ -91,7 +96,8 @@ impl<'a> Writer<'a> {
         screen: &Screen,
     ) -> Result<(), ConvertError> {
         let (pictures, labels) = self.folders(split);
-        for folder in [&pictures, &labels] {
+        let sets = (self.request.to == Format::Voc).then(|| PathBuf::from(VOC_SETS));
+        for folder in [&pictures, &labels].into_iter().chain(&sets) {
             let folder = self.root.join(folder);
             fs::create_dir_all(&folder).map_err(ConvertError::writing(&folder))?;
         }
@@ -201,11 +207,20 @@ impl<'a> Writer<'a> {
 
     fn save(&self, file: &Path, bytes: &[u8]) -> Result<(), ConvertError> {
         let path = self.root.join(file);
-        let folder = path.parent().unwrap_or(self.root);
-        let written = |result: io::Result<()>| result.map_err(ConvertError::writing(&path));
-        written(fs::create_dir_all(folder))?;
-        written(fs::write(&path, bytes))
+        fs::write(&path, bytes).map_err(ConvertError::writing(path))
     }
+}
+
+/// A picture of several splits has one label file in Pascal VOC: it cannot have objects by split.
+fn one_label_each(splits: &[Split]) -> Result<(), ConvertError> {
+    let mut seen = HashMap::new();
+    for content in splits.iter().flat_map(|split| &split.contents) {
+        let objects = &content.labels.objects;
+        if *seen.entry(&content.path).or_insert(objects) != objects {
+            return Err(ConvertError::TwoLabels(content.path.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn annotation_file(split: &str) -> String {

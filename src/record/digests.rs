@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -13,6 +12,7 @@ use rustix::io::Errno;
 use ybox_spec::Digest;
 
 use super::memory::{FileDigests, Stamp};
+use crate::parallel::in_parallel;
 
 /// Files that a thread takes at once: enough that threads seldom meet, few enough that all end
 /// together.
@@ -61,34 +61,17 @@ fn find_all(
     paths: &[&Path],
     progress: &(dyn Fn(usize) + Sync),
 ) -> Vec<io::Result<Found>> {
-    let chunks: Vec<_> = paths.chunks(TAKEN).collect();
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results = Mutex::new(Vec::with_capacity(chunks.len()));
-    let work = || {
-        let mut buffer = vec![0; BUFFER];
-        while let (i, Some(chunk)) = take(&next, &chunks) {
-            let found: Vec<_> = chunk.iter().map(|path| find(known, path, &mut buffer)).collect();
-            results.lock().unwrap_or_else(|e| e.into_inner()).push((i, found));
-            progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(chunks.len()) {
-            scope.spawn(work);
-        }
+    let done = AtomicUsize::new(0);
+    let chunks = in_parallel(paths.chunks(TAKEN).collect(), |chunk: &[&Path]| {
+        let mut buffer = Vec::new();
+        let found: Vec<_> = chunk.iter().map(|path| find(known, path, &mut buffer)).collect();
+        progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());
+        found
     });
-    let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
-    results.sort_unstable_by_key(|(i, _)| *i);
-    results.into_iter().flat_map(|(_, found)| found).collect()
+    chunks.into_iter().flatten().collect()
 }
 
-fn take<T: Copy>(next: &AtomicUsize, all: &[T]) -> (usize, Option<T>) {
-    let i = next.fetch_add(1, Ordering::Relaxed);
-    (i, all.get(i).copied())
-}
-
-fn find(known: &FileDigests, path: &Path, buffer: &mut [u8]) -> io::Result<Found> {
+fn find(known: &FileDigests, path: &Path, buffer: &mut Vec<u8>) -> io::Result<Found> {
     let place = known.root().join(path);
     match known.knows(path).then(|| remembered(known, path, &place)) {
         Some(Ok(Some(found))) => Ok(found),
@@ -109,7 +92,9 @@ fn remembered(known: &FileDigests, path: &Path, place: &Path) -> io::Result<Opti
     Ok(known.get(path, stamp).map(found))
 }
 
-fn hash(place: &Path, buffer: &mut [u8]) -> io::Result<Found> {
+/// `buffer` gets its length with the first file that is hashed.
+fn hash(place: &Path, buffer: &mut Vec<u8>) -> io::Result<Found> {
+    buffer.resize(BUFFER, 0);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let (file, is_link) = match open(place, flags | OFlags::NOFOLLOW, Mode::empty()) {
         Ok(file) => (File::from(file), false),

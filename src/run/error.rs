@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::config::Task;
-use ybox_spec::dataset::{DataSetError, IMAGE_EXTENSIONS};
+use ybox_spec::dataset::DataSetError;
 use ybox_spec::events::OUT_OF_MEMORY;
 use ybox_spec::overrides::ConfigError;
 use ybox_spec::weights::WeightsError;
@@ -146,9 +146,7 @@ impl Explain for RunError {
                 "train from scratch, or from weights with as many classes".into()
             }
             Self::OtherModel { found, .. } => format!("say model={found}"),
-            Self::DataSet(DataSetError::Empty { .. }) => {
-                format!("pictures end in {}", IMAGE_EXTENSIONS.join(", "))
-            }
+            Self::DataSet(error) => return error.hint(),
             Self::NamesDiffer { .. } => {
                 "class indices must mean the same in both: use the data set that the weights were trained on, or one with its names".into()
             }

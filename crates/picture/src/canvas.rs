@@ -13,7 +13,8 @@ use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Baseline, Text};
 use embedded_graphics::{Drawable, Pixel};
 
-use super::{Picture, fill};
+use super::Picture;
+use super::boxes::fill;
 
 pub type Colour = [u8; 3];
 

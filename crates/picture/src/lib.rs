@@ -9,9 +9,9 @@ mod resize;
 mod save;
 mod sheet;
 
-pub use boxes::{LabelledBox, colour, draw_boxes, fill};
+pub use boxes::{LabelledBox, colour, draw_boxes};
 pub use decode::{DecodeError, decode, size};
 pub use picture::{PADDING, Picture};
-pub use resize::{fit, resize, resize_to_fit};
+pub use resize::{fit, resize_to_fit};
 pub use save::{SaveError, save};
 pub use sheet::{PER_SHEET, TILE_SIDE, sheet};

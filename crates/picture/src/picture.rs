@@ -59,10 +59,6 @@ impl Picture {
         &self.pixels
     }
 
-    pub fn into_pixels(self) -> Vec<u8> {
-        self.pixels
-    }
-
     /// The part from left and top to right and bottom, which are not part of it.
     ///
     /// # Panics
