@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fetch_server::{Answer, Server};
 use fixture::{Compression, Project, deb, ordinary_members, wheel};
-use run_standin::Place;
+use run_standin::{Place, files_below};
 use ybox::fetch::{FetchError, Fetcher, Item};
 use ybox::image::{Archive, ImageError};
 use ybox::record::verify::Check;
@@ -132,19 +132,6 @@ fn assert_clear(failure: &Failure) -> String {
     failure.what.clone()
 }
 
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(below(&path)),
-            false => found.push(path),
-        }
-    }
-    found.sort();
-    found
-}
-
 fn noise(size: usize) -> Vec<u8> {
     let mut state = 1u64;
     let next = || {
@@ -253,7 +240,7 @@ mod inside {
             let store = project.store();
             assert_eq!(store.images().unwrap().as_slice(), std::slice::from_ref(&old));
             assert_eq!(store.check(&old), []);
-            assert_eq!(below(&project.path("home/store/tmp")), [""; 0].map(PathBuf::from));
+            assert_eq!(files_below(&project.path("home/store/tmp")), [""; 0].map(PathBuf::from));
             disk.resize(AMPLE);
             assert!(build().status.success());
             let image = store.find("tiny").unwrap();
@@ -284,7 +271,7 @@ mod inside {
             let (place, size) = (path.display(), archive.size());
             assert_eq!(what, format!("cannot write the archive {place} ({size} bytes)"));
             assert_eq!(fs::read(&path).unwrap(), b"the one before");
-            assert_eq!(below(dir.path()).len(), 1);
+            assert_eq!(files_below(dir.path()).len(), 1);
         }
         disk.resize(AMPLE);
         archive.write_file(&path).unwrap();
@@ -334,11 +321,11 @@ mod inside {
         let (result, talk) = place.run_talking(Task::Train, &["data=data/data.yaml", "epochs=2"]);
         let note = "note: digests of the data cannot be remembered: No space left on device";
         assert!(talk.contains(note), "{talk}");
-        assert_eq!(below(&place.home().join("manifests")).len(), 1);
+        assert_eq!(files_below(&place.home().join("manifests")).len(), 1);
         assert!(place.verify(&result.unwrap().folder).passes());
         disk.resize(AMPLE);
         place.train();
-        assert_eq!(below(&place.home().join("manifests")).len(), 2);
+        assert_eq!(files_below(&place.home().join("manifests")).len(), 2);
     }
 
     #[test]
@@ -363,7 +350,7 @@ mod inside {
             };
             said.insert(assert_clear(&failure).replace(&folder.display().to_string(), "RUNS"));
             let torn = |path: &PathBuf| path.extension().is_some_and(|e| e == "tmp");
-            assert!(!below(&folder).iter().any(torn));
+            assert!(!files_below(&folder).iter().any(torn));
             let again = place.run(Task::Train, &settings).unwrap();
             assert_eq!(again.record.run_hash, expected.run_hash, "{pages} pages");
             assert_eq!(place.verify(&again.folder).items(Check::is_bad), [""; 0]);

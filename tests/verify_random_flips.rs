@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use fixture::Project;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use run_standin::Place;
+use run_standin::{Place, files_below};
 use ybox::record::verify::{Check, Report, Subject};
 use ybox_spec::config::Task;
 
@@ -58,17 +58,8 @@ fn deep(place: &Place, folder: &Path) -> Report {
 
 /// Every file below `folder` that has a bit to flip.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(files(&path)),
-            false if fs::metadata(&path).unwrap().len() > 0 => found.push(path),
-            false => {}
-        }
-    }
-    found.sort();
-    found
+    let holds_something = |path: &PathBuf| fs::metadata(path).unwrap().len() > 0;
+    files_below(folder).into_iter().filter(holds_something).collect()
 }
 
 struct Flips {

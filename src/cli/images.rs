@@ -5,7 +5,7 @@ use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
-use crate::image::{ImageError, Store, StoredImage, short_reference};
+use crate::image::{ImageError, LOCK_LABEL, Store, StoredImage, short_reference};
 use crate::ui::{self, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ fn listed(store: &Store, image: StoredImage) -> Listed {
 fn details(store: &Store, image: &StoredImage) -> Result<(u64, Option<String>), ImageError> {
     let size = store.layers(image)?.iter().map(|layer| layer.size).sum();
     let labels = store.config(image)?.config().as_ref().and_then(|c| c.labels().clone());
-    Ok((size, labels.and_then(|labels| labels.get("ybox.lock").cloned())))
+    Ok((size, labels.and_then(|labels| labels.get(LOCK_LABEL).cloned())))
 }
 
 fn table(images: &[Listed]) -> String {

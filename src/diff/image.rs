@@ -7,11 +7,7 @@ use ybox_spec::Digest;
 
 use super::section::{Difference, Held, Section, Subject, counted};
 use super::values;
-use crate::image::{ImageError, LayerFile, Store, StoredImage};
-
-/// The labels that name what an image was made from, which are subjects of their own.
-const RECIPE: &str = "ybox.recipe";
-const LOCK: &str = "ybox.lock";
+use crate::image::{ImageError, LOCK_LABEL, LayerFile, RECIPE_LABEL, Store, StoredImage};
 
 /// What an image is compared by.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +52,7 @@ fn contents(
         let text = settings["Labels"].as_object_mut()?.remove(label)?;
         text.as_str()?.parse().ok()
     };
-    let (recipe, lock) = (take(RECIPE), take(LOCK));
+    let (recipe, lock) = (take(RECIPE_LABEL), take(LOCK_LABEL));
     let layer = |layer: crate::image::StoredLayer| {
         let files = match others.contains(&layer.diff_id) {
             true => BTreeMap::new(),

@@ -5,6 +5,7 @@ use ybox_spec::config::Numerics;
 use ybox_spec::record::{Artifact, Record};
 
 use super::cause::{Effect, ImageChange, Likely, Suspects, likely_cause};
+use super::data::ItemChange;
 use super::section::{Difference, Held, Outcome, Section, Subject, counted};
 use super::{
     FirstDifference, Run, config, data, first_difference, host, image, metrics, origin, steps,
@@ -30,7 +31,9 @@ pub fn compare(a: &Run, b: &Run, look: impl FnOnce(&Record, &Record) -> Images) 
     let images = records.filter(|(a, b)| a.inputs.image != b.inputs.image);
     let images = images.map(|(a, b)| look(a, b));
     let mut sections = image_sections(a, b, images.as_ref());
-    sections.push(data_section(a, b));
+    let manifests = a.manifest.as_ref().zip(b.manifest.as_ref());
+    let data = manifests.map(|(a, b)| data::changes(a, b));
+    sections.push(data_section(a, b, data.as_deref()));
     sections.push(weights(a, b));
     sections.extend(config_sections(a, b));
     let both = |subject, compare: fn(&Record, &Record) -> Section| match records {
@@ -43,8 +46,10 @@ pub fn compare(a: &Run, b: &Run, look: impl FnOnce(&Record, &Record) -> Images) 
     sections.push(metrics::section(&a.metrics, &b.metrics));
     let chains = a.steps.as_deref().zip(b.steps.as_deref());
     let first_step = chains.and_then(|(a, b)| first_difference(a, b));
-    let likely_cause = effect(&sections, first_step.is_some())
-        .map(|effect| likely_cause(&suspects(a, b, images.as_ref(), &sections), effect));
+    let likely_cause = effect(&sections, first_step.is_some()).map(|effect| {
+        let data = data.unwrap_or_default();
+        likely_cause(&suspects(a, b, data, images.as_ref(), &sections), effect)
+    });
     Compared { sections, first_step, likely_cause }
 }
 
@@ -83,10 +88,11 @@ fn image_sections(a: &Run, b: &Run, images: Option<&Images>) -> Vec<Section> {
     }
 }
 
-fn data_section(a: &Run, b: &Run) -> Section {
-    if let (Some(a), Some(b)) = (&a.manifest, &b.manifest) {
-        let files = [a, b].map(|manifest| manifest.entries().len());
-        return data::section(&data::changes(a, b), files);
+/// `changes`: of the data, where both have a manifest.
+fn data_section(a: &Run, b: &Run, changes: Option<&[ItemChange]>) -> Section {
+    if let Some(changes) = changes {
+        let files = |run: &Run| run.manifest.as_ref().map_or(0, |data| data.entries().len());
+        return data::section(changes, [a, b].map(files));
     }
     let root = |run: &Run| run.record.as_ref().map(|record| record.inputs.data);
     match (root(a), root(b)) {
@@ -165,7 +171,13 @@ fn effect(sections: &[Section], step: bool) -> Option<Effect> {
     }
 }
 
-fn suspects(a: &Run, b: &Run, images: Option<&Images>, sections: &[Section]) -> Suspects {
+fn suspects(
+    a: &Run,
+    b: &Run,
+    data: Vec<ItemChange>,
+    images: Option<&Images>,
+    sections: &[Section],
+) -> Suspects {
     let circumstances = |run: &'_ Run| run.record.as_ref().map(|r| r.circumstances.host.clone());
     let is_portable =
         |run: &Run| run.config.as_ref().is_some_and(|c| c.compute().numerics == Numerics::Portable);
@@ -173,11 +185,7 @@ fn suspects(a: &Run, b: &Run, images: Option<&Images>, sections: &[Section]) -> 
         |subject, outcome| sections.iter().any(|s| s.subject == subject && s.outcome == outcome);
     Suspects {
         config: a.config.as_ref().zip(b.config.as_ref()).map_or(Vec::new(), |(a, b)| a.changes(b)),
-        data: a
-            .manifest
-            .as_ref()
-            .zip(b.manifest.as_ref())
-            .map_or(Vec::new(), |(a, b)| data::changes(a, b)),
+        data,
         weights: outcome(Subject::Weights, Outcome::Differs),
         image: match images {
             None => ImageChange::Same,

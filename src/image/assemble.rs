@@ -198,13 +198,17 @@ impl<'a> Assembly<'a> {
     }
 }
 
+/// Labels with the digests of what an image was made from.
+pub const RECIPE_LABEL: &str = "ybox.recipe";
+pub const LOCK_LABEL: &str = "ybox.lock";
+
 /// The recipe's labels and ours, which say what the image was made from and what it supports.
 fn labels(recipe: &Recipe, lock: &Lock, trainer: &Provenance) -> HashMap<String, String> {
     let mut labels: HashMap<_, _> = recipe.labels.clone().into_iter().collect();
+    labels.insert(RECIPE_LABEL.into(), recipe.digest().to_string());
+    labels.insert(LOCK_LABEL.into(), lock.digest().to_string());
     let mut add = |key: &str, value: String| _ = labels.insert(format!("ybox.{key}"), value);
     add("variant", recipe.variant.clone());
-    add("recipe", recipe.digest().to_string());
-    add("lock", lock.digest().to_string());
     add("packer", PACKER_REVISION.to_string());
     let Provenance { toolchain, cargo_lock } = trainer.clone();
     for (key, value) in [("trainer.toolchain", toolchain), ("trainer.cargo-lock", cargo_lock)] {

@@ -27,7 +27,7 @@ mod wheel;
 use ybox_spec::Digest;
 
 pub use archive::Archive;
-pub use assemble::{Assembly, Built, BuiltLayer, Watch};
+pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
 pub use elf::Misfit;

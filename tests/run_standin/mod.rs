@@ -187,6 +187,20 @@ fn settle(asked: &Compute, amp: Amp) -> Result<(Compute, Amp), Failure> {
     run::settle(&facts, asked, amp)
 }
 
+/// All files below `folder`, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Two train and one val picture; one without a label file.
 pub fn data_set(root: &Path) {
     for (path, content) in [
