@@ -18,7 +18,7 @@ use std::ffi::{CStr, c_char};
 pub use autocast::{Precision, autocast};
 pub use checkpoint::{Pass, checkpoint};
 pub use late::load;
-pub use memory::{Counted, Counter, GpuMemory, gpu_memory};
+pub use memory::{Counted, Counter, GpuMemory, forget_gpu_peak, gpu_memory};
 pub use norm_silu::{Norm, norm_silu};
 
 // For its linking: the shim calls into the libraries that torch-sys finds.
@@ -28,6 +28,13 @@ use torch_sys as _;
 #[derive(Debug, thiserror::Error)]
 #[error("libtorch refused: {0}")]
 pub struct TorchError(String);
+
+impl TorchError {
+    /// Its words alone.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Which kernels `scaled_dot_product_attention` may use. With all off it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -83,4 +83,9 @@ char* torch_ext_gpu_memory(int8_t index, uint64_t bytes[5]) {
   });
 }
 
+// The most that was ever allocated and reserved is from now on.
+char* torch_ext_gpu_forget_peak(int8_t index) {
+  return caught([=] { c10::getDeviceAllocator(c10::DeviceType::CUDA)->resetPeakStats(index); });
+}
+
 }  // extern "C"

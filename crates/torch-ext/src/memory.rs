@@ -8,13 +8,11 @@ use super::{TorchError, checked};
 
 unsafe extern "C" {
     fn torch_ext_count_begin(counter: *mut *mut c_void) -> *mut c_char;
-    fn torch_ext_count_read(
-        counter: *mut c_void,
-        current: *mut i64,
-        peak: *mut i64,
-    ) -> *mut c_char;
+    fn torch_ext_count_read(counter: *mut c_void, current: *mut i64, peak: *mut i64)
+    -> *mut c_char;
     fn torch_ext_count_end(counter: *mut c_void) -> *mut c_char;
     fn torch_ext_gpu_memory(index: i8, bytes: *mut [u64; 5]) -> *mut c_char;
+    fn torch_ext_gpu_forget_peak(index: i8) -> *mut c_char;
 }
 
 /// Counts the bytes of CPU tensors that this thread allocates while it lives.
@@ -77,11 +75,22 @@ pub struct GpuMemory {
 /// When libtorch's CUDA part was not loaded or has used no device yet.
 pub fn gpu_memory(index: usize) -> Result<GpuMemory, TorchError> {
     let mut bytes = [0; 5];
-    let index = i8::try_from(index).map_err(|_| TorchError(format!("there is no GPU {index}")))?;
+    let index = device_index(index)?;
     // SAFETY: the shim writes exactly five numbers into `bytes`, which outlives the call.
     checked(unsafe { torch_ext_gpu_memory(index, &raw mut bytes) })?;
     let [allocated, peak_allocated, peak_reserved, free, total] = bytes;
     Ok(GpuMemory { allocated, peak_allocated, peak_reserved, free, total })
+}
+
+/// Begins to count peaks of GPU `index` anew.
+pub fn forget_gpu_peak(index: usize) -> Result<(), TorchError> {
+    let index = device_index(index)?;
+    // SAFETY: takes a plain value; the returned pointer goes straight to `checked`.
+    checked(unsafe { torch_ext_gpu_forget_peak(index) })
+}
+
+fn device_index(index: usize) -> Result<i8, TorchError> {
+    i8::try_from(index).map_err(|_| TorchError(format!("there is no GPU {index}")))
 }
 
 #[cfg(test)]
@@ -109,5 +118,7 @@ mod tests {
     #[test]
     fn without_cuda_a_gpu_has_no_memory_to_tell_of() {
         assert!(gpu_memory(0).is_err());
+        assert!(gpu_memory(500).is_err());
+        assert!(forget_gpu_peak(0).is_err());
     }
 }

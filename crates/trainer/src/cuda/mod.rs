@@ -8,13 +8,14 @@ mod refusal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tch::Cuda;
+use tch::{Cuda, Device, Kind, Tensor};
 
+pub use driver::Gpu;
 pub use refusal::Refusal;
 
 /// How long a driver may take to answer. A cold one, with many GPUs and no persistence daemon, takes
 /// several seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const LIBRARY: &str = "libtorch_cuda.so";
 
 /// What a GPU computes with, from before the first call of CUDA. cuBLAS gives the same bits each
@@ -40,20 +41,23 @@ pub fn prepare(index: usize) -> Result<(), Refusal> {
         // the loader starts and before the first libtorch call.
         unsafe { std::env::set_var(name, value) };
     }
-    check_driver(index)?;
-    torch_ext::load(&library()).map_err(|e| Refusal::LibraryMissing { reason: e.reason().into() })?;
-    match Cuda::is_available() && index < Cuda::device_count().max(0) as usize {
+    check_driver(index, PATIENCE)?;
+    torch_ext::load(&library())
+        .map_err(|e| Refusal::LibraryMissing { reason: e.reason().into() })?;
+    // Makes the device's context, without which its memory can't be asked about.
+    let used = || Tensor::f_zeros([1], (Kind::Float, Device::Cuda(index))).is_ok();
+    match Cuda::is_available() && index < Cuda::device_count().max(0) as usize && used() {
         true => Ok(()),
         false => Err(Refusal::CudaNotThere),
     }
 }
 
 /// What the driver says of GPU `index`, before anything of CUDA is opened.
-pub fn check_driver(index: usize) -> Result<(), Refusal> {
-    let driver = driver::ask(PATIENCE)?;
+pub fn check_driver(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
+    let driver = driver::ask(patience).map_err(|none| Refusal::of(none, patience))?;
     // Without the runtime library nothing of CUDA is there; opening the rest tells so by name.
     let runtime = driver::runtime().unwrap_or_default();
-    refusal::find(&driver, runtime, index).map_or(Ok(()), Err)
+    refusal::check(&driver, runtime, index).cloned()
 }
 
 /// Beside libtorch's other parts: `lib` next to the `bin` that holds this program. Where there is no

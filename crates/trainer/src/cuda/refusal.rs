@@ -2,7 +2,9 @@
 //! what to do. ybox checks the host before; these are found inside the container, where the GPU has
 //! to be.
 
-use super::driver::{Driver, Failure, NoAnswer};
+use std::time::Duration;
+
+use super::driver::{Driver, Failure, Gpu, NoAnswer};
 
 /// Where a driver serves every CUDA of a major version from, by NVIDIA's release notes.
 const DRIVER_FLOORS: [(i32, &str); 2] = [(12, "525.60.13"), (13, "580.65.06")];
@@ -88,7 +90,7 @@ impl Refusal {
                 format!("libtorch's CUDA part can't be opened: {reason}")
             }
             Self::CudaNotThere => {
-                "libtorch's CUDA part was opened and the driver shows a GPU, but libtorch finds none"
+                "libtorch's CUDA part was opened and the driver shows a GPU, but libtorch can't use it"
                     .into()
             }
         }
@@ -131,7 +133,10 @@ impl Refusal {
             Self::LibraryMissing { .. } => {
                 "use a CUDA image; if this is one, it is damaged: build it again"
             }
-            Self::CudaNotThere => "unset CUDA_VISIBLE_DEVICES, or let it name a GPU",
+            Self::CudaNotThere => {
+                "unset CUDA_VISIBLE_DEVICES, and see by nvidia-smi whether another process has taken \
+                 the GPU or all its memory"
+            }
         }
         .into()
     }
@@ -141,7 +146,9 @@ fn needed_driver(cuda: i32) -> String {
     let major = cuda / 1000;
     let floor = DRIVER_FLOORS.iter().find(|(of, _)| *of == major).map(|(_, floor)| *floor);
     match floor {
-        Some(floor) => format!("update the driver to {floor} or newer, or use an older CUDA's image"),
+        Some(floor) => {
+            format!("update the driver to {floor} or newer, or use an older CUDA's image")
+        }
         None => "update the driver, or use an older CUDA's image".into(),
     }
 }
@@ -157,40 +164,35 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl From<NoAnswer> for Refusal {
-    fn from(none: NoAnswer) -> Self {
+impl Refusal {
+    /// A driver that gave no answer within `patience`.
+    pub fn of(none: NoAnswer, patience: Duration) -> Self {
         match none {
             NoAnswer::NoLibrary(reason) => Self::NoDriver { reason },
             NoAnswer::Incomplete(function) => Self::DriverIncomplete { function },
-            NoAnswer::Hung => Self::DriverHung { seconds: super::PATIENCE.as_secs() },
+            NoAnswer::Hung => Self::DriverHung { seconds: patience.as_secs() },
         }
     }
 }
 
-/// What of `driver` keeps libraries of CUDA `runtime` from computing on GPU `index`. A driver serves
-/// every CUDA of its own major version and older ones.
-pub fn find(driver: &Driver, runtime: i32, index: usize) -> Option<Refusal> {
+/// GPU `index`, or what of `driver` keeps libraries of CUDA `runtime` from computing on it. A driver
+/// serves every CUDA of its own major version and older ones.
+pub fn check(driver: &Driver, runtime: i32, index: usize) -> Result<&Gpu, Refusal> {
     // It may fail for being too old, so that comes first.
     if driver.cuda > 0 && driver.cuda / 1000 < runtime / 1000 {
-        return Some(Refusal::DriverTooOld { serves: driver.cuda, needs: runtime });
+        return Err(Refusal::DriverTooOld { serves: driver.cuda, needs: runtime });
     }
-    let gpus = match &driver.gpus {
-        Ok(gpus) => gpus,
-        Err(failure) => return Some(failed(*failure)),
-    };
+    let gpus = driver.gpus.as_ref().map_err(|failure| failed(*failure))?;
     if gpus.is_empty() {
-        return Some(Refusal::GpuNotShown);
+        return Err(Refusal::GpuNotShown);
     }
-    let Some(gpu) = gpus.get(index) else {
-        return Some(Refusal::NoSuchDevice { index, have: gpus.len() });
-    };
+    let gpu = gpus.get(index).ok_or(Refusal::NoSuchDevice { index, have: gpus.len() })?;
     let floor = CAPABILITY_FLOORS.iter().find(|(major, _)| *major == runtime / 1000);
-    let served = floor.is_none_or(|(_, floor)| gpu.capability >= *floor);
-    (!served).then(|| Refusal::ArchNotInImage {
-        name: gpu.name.clone(),
-        capability: gpu.capability,
-        cuda: runtime,
-    })
+    if floor.is_some_and(|(_, floor)| gpu.capability < *floor) {
+        let (name, capability) = (gpu.name.clone(), gpu.capability);
+        return Err(Refusal::ArchNotInImage { name, capability, cuda: runtime });
+    }
+    Ok(gpu)
 }
 
 /// The driver's numbers: 100 no device, 802 the system is not ready, 803 library and kernel module
@@ -209,7 +211,6 @@ fn failed(failure: Failure) -> Refusal {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::driver::Gpu;
     use super::*;
 
     fn driver(cuda: i32, gpus: &[(&str, (i32, i32))]) -> Driver {
@@ -240,7 +241,7 @@ mod tests {
             (failing(804), 13000, 0, Some("forward-compatibility")),
             (failing(999), 13000, 0, Some("driver-failed")),
         ] {
-            let found = find(&driver, runtime, index);
+            let found = check(&driver, runtime, index).err();
             assert_eq!(found.as_ref().map(Refusal::code), expected, "{driver:?}");
         }
     }
@@ -267,8 +268,10 @@ mod tests {
 
     #[test]
     fn what_each_says_names_the_facts() {
-        let said: String =
-            all().iter().map(|r| format!("{}\n{}\n{}\n\n", r.code(), r.sentence(), r.remedy())).collect();
+        let said: String = all()
+            .iter()
+            .map(|r| format!("{}\n{}\n{}\n\n", r.code(), r.sentence(), r.remedy()))
+            .collect();
         insta::assert_snapshot!(said);
     }
 
