@@ -14,6 +14,7 @@ pub mod dataset;
 pub mod digest;
 pub mod events;
 pub mod files;
+pub mod footprint;
 pub mod intervention;
 pub mod manifest;
 pub mod memory;

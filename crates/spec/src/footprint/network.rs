@@ -1,0 +1,298 @@
+//! YOLOv12 on a tape: the graph of the trainer's `model`, in shapes alone. A test of the trainer
+//! compares what this says is kept with what libtorch keeps.
+
+use super::tape::{FULL, Kernel, Map, Tape};
+use crate::config::{AttentionPath, Checkpointing};
+
+const HEAD_DIM: u64 = 32;
+const BOX_CHANNELS: u64 = 64;
+
+/// The numbers that set the ten models apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Network {
+    turbo: bool,
+    channels: [u64; 5],
+    /// l and x: deeper, with a narrower MLP.
+    large: bool,
+    /// The backbone's C3k2 hold C3k.
+    deep: bool,
+    pub classes: u64,
+    pub residual_scaling: bool,
+    pub attention: AttentionPath,
+}
+
+/// What a forward pass keeps.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes for each picture, the head's raw maps among them.
+    pub per_picture: u64,
+    /// Bytes of those maps, and of the fp32 form that the loss makes of them.
+    pub raw: u64,
+    pub raw_full: u64,
+    /// Of the class logits in fp32.
+    pub class_logits: u64,
+    /// Of the part that takes most when it runs again: what it keeps then, and its largest map.
+    pub again: u64,
+    pub largest: u64,
+    /// Bytes whatever the batch.
+    pub fixed: u64,
+    pub parameters: u64,
+}
+
+impl Network {
+    /// The model `name`, with residual scaling as trainings from scratch have it.
+    pub fn parse(name: &str, classes: u64, attention: AttentionPath) -> Option<Self> {
+        let (turbo, letter) = match (name.strip_prefix("yolov12"), name.strip_prefix("yolo12")) {
+            (Some(letter), _) => (true, letter),
+            (_, Some(letter)) => (false, letter),
+            _ => return None,
+        };
+        let channels = match letter {
+            "n" => [16, 32, 64, 128, 256],
+            "s" => [32, 64, 128, 256, 512],
+            "m" | "l" => [64, 128, 256, 512, 512],
+            "x" => [96, 192, 384, 768, 768],
+            _ => return None,
+        };
+        let (large, deep) = (matches!(letter, "l" | "x"), !matches!(letter, "n" | "s"));
+        Some(Self { turbo, channels, large, deep, classes, residual_scaling: true, attention })
+    }
+
+    fn depth(&self) -> usize {
+        if self.large { 2 } else { 1 }
+    }
+
+    fn mlp_ratio(&self) -> f64 {
+        match (self.large, self.turbo) {
+            (false, _) => 2.0,
+            (true, true) => 1.5,
+            (true, false) => 1.2,
+        }
+    }
+
+    /// A forward pass over pictures of `side` x `side`, in numbers of `size` bytes.
+    pub fn kept(&self, side: u64, size: u64, policy: Checkpointing) -> Kept {
+        let mut walk = Walk { net: self, tape: Tape::new(size), policy, again: 0 };
+        // Pictures of a single cell are not checkpointed; nor do they need it.
+        if side <= 32 {
+            walk.policy = Checkpointing::None;
+        }
+        let raw = walk.network(side);
+        let cells: u64 = raw.iter().map(Map::cells).sum();
+        let width = BOX_CHANNELS + self.classes;
+        let bytes: u64 = raw.iter().map(Map::bytes).sum();
+        Kept {
+            per_picture: walk.tape.kept() + bytes,
+            raw: bytes,
+            raw_full: cells * width * FULL,
+            class_logits: cells * self.classes * FULL,
+            again: walk.again,
+            largest: walk.tape.largest,
+            fixed: walk.tape.fixed,
+            parameters: walk.tape.parameters,
+        }
+    }
+}
+
+struct Walk<'a> {
+    net: &'a Network,
+    tape: Tape,
+    policy: Checkpointing,
+    again: u64,
+}
+
+impl Walk<'_> {
+    fn network(&mut self, side: u64) -> [Map; 3] {
+        let [c1, c2, c3, c4, c5] = self.net.channels;
+        let [g2, g3] = if self.net.turbo { [2, 4] } else { [1, 1] };
+        let deep = self.net.deep;
+        let images = self.tape.pictures(side);
+        let x = self.halving(images, c1, 1);
+        let x = self.halving(x, c2, g2);
+        let x = self.stage(&[x], |w| w.c3k2(x, c3, c3 / 4, deep));
+        let x = self.halving(x, c3, g3);
+        let p3 = self.stage(&[x], |w| w.c3k2(x, c4, c4 / 4, deep));
+        let x = self.halving(p3, c4, 1);
+        let p4 = self.attending(x, 4);
+        let x = self.halving(p4, c5, 1);
+        let p5 = self.attending(x, 1);
+
+        let n4 = self.stage(&[p5, p4], |w| {
+            let x = w.tape.upsample(p5);
+            let x = w.tape.cat(&[x, p4]);
+            w.joining(x, c4)
+        });
+        let n3 = self.stage(&[n4, p3], |w| {
+            let x = w.tape.upsample(n4);
+            let x = w.tape.cat(&[x, p3]);
+            w.joining(x, c3)
+        });
+        let x = self.halving(n3, c3, 1);
+        let out4 = self.stage(&[x, n4], |w| {
+            let x = w.tape.cat(&[x, n4]);
+            w.joining(x, c4)
+        });
+        let x = self.halving(out4, c4, 1);
+        let out5 = self.stage(&[x, p5], |w| {
+            let x = w.tape.cat(&[x, p5]);
+            w.c3k2(x, c5, c5 / 2, true)
+        });
+        [n3, out4, out5].map(|x| self.level(x))
+    }
+
+    /// A part that every checkpointing of layers runs again.
+    fn stage(&mut self, inputs: &[Map], part: impl FnOnce(&mut Self) -> Map) -> Map {
+        let runs_again = matches!(self.policy, Checkpointing::Layer | Checkpointing::LayerHead);
+        self.maybe_again(runs_again, inputs, part)
+    }
+
+    fn maybe_again(
+        &mut self,
+        runs_again: bool,
+        inputs: &[Map],
+        part: impl FnOnce(&mut Self) -> Map,
+    ) -> Map {
+        if !runs_again {
+            return part(self);
+        }
+        let begin = self.tape.mark();
+        let output = part(self);
+        self.again = self.again.max(self.tape.close(begin, inputs));
+        output
+    }
+
+    fn halving(&mut self, x: Map, channels: u64, groups: u64) -> Map {
+        let kernel = Kernel { stride: 2, groups, ..Kernel::of(3) };
+        self.stage(&[x], |w| w.tape.conv(x, channels, kernel))
+    }
+
+    fn bottleneck(&mut self, x: Map, hidden: u64) -> Map {
+        let y = self.tape.conv(x, hidden, Kernel::of(3));
+        let y = self.tape.conv(y, x.channels, Kernel::of(3));
+        self.tape.add(x, y)
+    }
+
+    fn c3k(&mut self, x: Map) -> Map {
+        let half = x.channels / 2;
+        let first = self.tape.conv(x, half, Kernel::POINT);
+        let first = (0..2).fold(first, |x, _| self.bottleneck(x, half));
+        let second = self.tape.conv(x, half, Kernel::POINT);
+        let joined = self.tape.cat(&[first, second]);
+        self.tape.conv(joined, x.channels, Kernel::POINT)
+    }
+
+    fn c3k2(&mut self, x: Map, channels: u64, piece: u64, deep: bool) -> Map {
+        let both = self.tape.conv(x, 2 * piece, Kernel::POINT);
+        let half = self.tape.view(both, piece);
+        let mut pieces = vec![half, half];
+        for _ in 0..self.net.depth() {
+            let last = pieces[pieces.len() - 1];
+            pieces.push(if deep { self.c3k(last) } else { self.bottleneck(last, piece / 2) });
+        }
+        let joined = self.tape.cat(&pieces);
+        self.tape.conv(joined, channels, Kernel::POINT)
+    }
+
+    /// An A2C2f whose inner modules are C3k.
+    fn joining(&mut self, x: Map, channels: u64) -> Map {
+        let mut pieces = vec![self.tape.conv(x, channels / 2, Kernel::POINT)];
+        for _ in 0..self.net.depth() {
+            pieces.push(self.c3k(pieces[pieces.len() - 1]));
+        }
+        let joined = self.tape.cat(&pieces);
+        self.tape.conv(joined, channels, Kernel::POINT)
+    }
+
+    /// An A2C2f whose inner modules are two attention blocks each.
+    fn attending(&mut self, x: Map, area: u64) -> Map {
+        self.maybe_again(self.policy != Checkpointing::None, &[x], |w| {
+            let mut pieces = vec![w.tape.conv(x, x.channels / 2, Kernel::POINT)];
+            for _ in 0..2 * w.net.depth() {
+                let block = w.attention_block(pieces[pieces.len() - 1], area);
+                pieces.push(w.attention_block(block, area));
+            }
+            let joined = w.tape.cat(&pieces);
+            let out = w.tape.conv(joined, x.channels, Kernel::POINT);
+            if !w.net.residual_scaling {
+                return out;
+            }
+            let scaled = w.tape.scaled(out);
+            w.tape.add(x, scaled)
+        })
+    }
+
+    fn attention_block(&mut self, x: Map, area: u64) -> Map {
+        let attended = self.attention(x, area);
+        let x = self.tape.add(x, attended);
+        // Truncated, as in the model.
+        let hidden = (x.channels as f64 * self.net.mlp_ratio()) as u64;
+        let y = self.tape.conv(x, hidden, Kernel::POINT);
+        let y = self.tape.conv(y, x.channels, Kernel::POINT);
+        self.tape.add(x, y)
+    }
+
+    fn attention(&mut self, x: Map, area: u64) -> Map {
+        let c = x.channels;
+        let (parts, v) = if self.net.turbo {
+            let v = self.tape.conv(x, c, Kernel::POINT);
+            (vec![self.tape.conv(x, 2 * c, Kernel::POINT), v], v)
+        } else {
+            let parts = self.tape.conv(x, 3 * c, Kernel::POINT);
+            // Of the joint projection the map of v is a copy.
+            (vec![parts], self.tape.fresh([c, x.height, x.width], self.tape.size()))
+        };
+        let attended = match self.net.attention {
+            AttentionPath::Safe => self.plain(x, area),
+            _ => self.fused(&parts, x),
+        };
+        let side = if self.net.turbo { 5 } else { 7 };
+        let placed = self.tape.conv(v, c, Kernel { groups: c, ..Kernel::of(side) });
+        let sum = self.tape.add(placed, attended);
+        self.tape.conv(sum, c, Kernel::POINT)
+    }
+
+    /// Kept are q, k, v, the output, and for each row of scores their logarithmic sum in fp32.
+    fn fused(&mut self, parts: &[Map], x: Map) -> Map {
+        parts.iter().for_each(|part| self.tape.keep(*part));
+        let output = self.tape.fresh([x.channels, x.height, x.width], self.tape.size());
+        self.tape.keep(output);
+        let sums = self.tape.fresh([x.channels / HEAD_DIM, x.height, x.width], FULL);
+        self.tape.keep(sums);
+        output
+    }
+
+    /// Kept are q, k and v in the order that products want, and the map of scores, in fp32 and as it
+    /// is multiplied.
+    fn plain(&mut self, x: Map, area: u64) -> Map {
+        let size = self.tape.size();
+        let (heads, tokens) = (x.channels / HEAD_DIM, x.cells() / area);
+        let copies = self.tape.fresh([3 * x.channels, x.height, x.width], size);
+        self.tape.keep(copies);
+        let scores = self.tape.fresh([heads * area, tokens, tokens], FULL);
+        self.tape.keep(scores);
+        if size != FULL {
+            let scores = self.tape.fresh([heads * area, tokens, tokens], size);
+            self.tape.keep(scores);
+        }
+        self.tape.fresh([x.channels, x.height, x.width], size)
+    }
+
+    /// One level of the head: its raw map.
+    fn level(&mut self, x: Map) -> Map {
+        let first = self.net.channels[2];
+        let box_width = (first / 4).max(BOX_CHANNELS);
+        let class_width = first.max(self.net.classes.min(100));
+        let classes = self.net.classes;
+        self.maybe_again(self.policy == Checkpointing::LayerHead, &[x], |w| {
+            let boxes = w.tape.conv(x, box_width, Kernel::of(3));
+            let boxes = w.tape.conv(boxes, box_width, Kernel::of(3));
+            let boxes = w.tape.biased(boxes, BOX_CHANNELS);
+            let deep = [x.channels, class_width].into_iter().fold(x, |x, c| {
+                let y = w.tape.conv(x, c, Kernel { groups: c, ..Kernel::of(3) });
+                w.tape.conv(y, class_width, Kernel::POINT)
+            });
+            let found = w.tape.biased(deep, classes);
+            w.tape.cat(&[boxes, found])
+        })
+    }
+}
