@@ -6,6 +6,7 @@ mod data;
 mod diff;
 mod fetch;
 mod images;
+mod key;
 mod lock;
 mod plan;
 mod probe;
@@ -62,6 +63,8 @@ enum Verb {
     Report(report::Args),
     /// Make and check data sets
     Data(data::Args),
+    /// Make keys to sign images with
+    Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
 }
@@ -139,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),
     }
 }
