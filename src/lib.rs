@@ -20,4 +20,5 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod synth;
+pub mod trust;
 pub mod ui;

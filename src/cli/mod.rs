@@ -6,6 +6,7 @@ mod data;
 mod diff;
 mod fetch;
 mod images;
+mod key;
 mod lock;
 mod plan;
 mod probe;
@@ -69,6 +70,8 @@ enum Verb {
     Pull(pull::Args),
     /// Make and check data sets
     Data(data::Args),
+    /// Make keys to sign images with
+    Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
 }
@@ -153,6 +156,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Push(args) => push::run(args, &context),
         Verb::Pull(args) => pull::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),
     }
 }
