@@ -12,6 +12,8 @@ mod contents;
 mod deb;
 mod elf;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hashing;
 mod input;
 mod layer;
