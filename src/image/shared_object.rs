@@ -352,10 +352,13 @@ fn small(value: u64) -> u32 {
     u32::try_from(value).expect("the file is far smaller than 2 GiB")
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::{Command, Output};
+    #[cfg(target_arch = "x86_64")]
+    use std::{
+        os::unix::process::ExitStatusExt,
+        process::{Command, Output},
+    };
 
     use ybox_spec::Digest;
 
@@ -374,6 +377,7 @@ mod tests {
     }
 
     /// What `ls`, which calls `setlocale` first of all, makes of it.
+    #[cfg(target_arch = "x86_64")]
     fn preloaded(functions: &[Function]) -> Output {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("libtest.so.1");
@@ -390,6 +394,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_arch = "x86_64")]
     fn the_loader_finds_functions_by_name_and_version() {
         for version in [None, Some("GLIBC_2.2.5")] {
             let output = preloaded(&[function("another", None), function("setlocale", version)]);
