@@ -11,14 +11,14 @@ use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::content::{Content, Spool};
-use super::elf::{Files, Platform};
+use super::fit::{Files, Platform, Surroundings};
 use super::input::{InputError, globs};
 use super::layer::{Node, PACKER_REVISION, Tree};
 use super::pack::{Kind, PackedLayer};
 use super::provenance::Provenance;
-use super::{ImageError, Reference, Store, StoredImage, base, deb, oci, pack, wheel};
+use super::{ImageError, Reference, Store, StoredImage, base, deb, oci, pack, stand_in, wheel};
 use crate::fetch::Inputs;
-use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, Wheel};
+use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, StandIns, Wheel};
 
 /// Is told how a build gets on.
 pub trait Watch {
@@ -72,6 +72,8 @@ struct Planned<'a> {
 enum Source<'a> {
     Base(Vec<&'a LockedDeb>),
     Wheels(Vec<(&'a Wheel, &'a LockedWheel)>),
+    /// For the layers below.
+    StandIns(&'a StandIns),
     /// Path in the image, content.
     Files {
         executable: bool,
@@ -90,6 +92,9 @@ impl<'a> Assembly<'a> {
     ) -> Result<Self, ImageError> {
         let mut layers = vec![base_layer(recipe, lock)?];
         layers.extend(wheel_layers(recipe, lock)?);
+        if let Some(stand_ins) = &recipe.stand_ins {
+            layers.push(stand_in_layer(recipe, stand_ins, &layers));
+        }
         let program = read_trainer(trainer)?;
         let trainer = Provenance::of(&program);
         layers.push(files_layer("trainer", true, vec![(recipe.trainer.to.clone(), program)]));
@@ -109,7 +114,7 @@ impl<'a> Assembly<'a> {
                 Source::Wheels(wheels) => {
                     wanted.wheels.extend(wheels.iter().map(|(_, locked)| (*locked).clone()));
                 }
-                Source::Files { .. } => {}
+                Source::StandIns(_) | Source::Files { .. } => {}
             }
         }
         wanted.wheels.sort_by(|a, b| a.name.cmp(&b.name));
@@ -132,7 +137,7 @@ impl<'a> Assembly<'a> {
         for layer in &self.layers {
             let (content, reused) = match &layer.packed {
                 Some(there) => (there.clone(), true),
-                None => (self.pack(layer, inputs, watch)?, false),
+                None => (self.pack(layer, &packed, inputs, watch)?, false),
             };
             layers.push(built(&content, reused));
             watch.done(layers.last().expect("one was pushed just now"));
@@ -147,6 +152,7 @@ impl<'a> Assembly<'a> {
     fn pack(
         &self,
         layer: &Planned,
+        below: &[PackedLayer],
         inputs: &Inputs,
         watch: &dyn Watch,
     ) -> Result<PackedLayer, ImageError> {
@@ -158,6 +164,8 @@ impl<'a> Assembly<'a> {
         let tree = match &layer.source {
             Source::Base(debs) => base_tree(self.recipe, debs, inputs, &mut spool),
             Source::Wheels(wheels) => wheel_tree(wheels, inputs, &mut spool),
+            Source::StandIns(stand_ins) => stand_in::make(self.recipe, stand_ins, below)
+                .and_then(|files| file_tree(&layer.name, false, &contents(files))),
             Source::Files { executable, files } => file_tree(&layer.name, *executable, files),
         }
         .map_err(|error| error.unpacking_in(scratch))?;
@@ -280,6 +288,13 @@ fn wheel_layers<'a>(recipe: &'a Recipe, lock: &'a Lock) -> Result<Vec<Planned<'a
     Ok(layers.into_iter().map(layer).collect())
 }
 
+/// What the stand-ins define follows from the layers below.
+fn stand_in_layer<'a>(recipe: &Recipe, stand_ins: &'a StandIns, below: &[Planned]) -> Planned<'a> {
+    let below: Vec<Digest> = below.iter().map(|layer| layer.key).collect();
+    let inputs = (&recipe.variant, &recipe.base.architecture, stand_ins, below);
+    planned(&stand_ins.layer, &inputs, Source::StandIns(stand_ins))
+}
+
 fn read_trainer(path: &Path) -> Result<Vec<u8>, ImageError> {
     fs::read(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => ImageError::NoTrainer(path.into()),
@@ -316,8 +331,11 @@ fn preset_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn files_layer<'a>(name: &str, executable: bool, files: Vec<(String, Vec<u8>)>) -> Planned<'a> {
     let inputs: Vec<_> = files.iter().map(|(to, bytes)| (to.clone(), Digest::of(bytes))).collect();
-    let files = files.into_iter().map(|(to, bytes)| (to, Content::bytes(bytes))).collect();
-    planned(name, &inputs, Source::Files { executable, files })
+    planned(name, &inputs, Source::Files { executable, files: contents(files) })
+}
+
+fn contents(files: Vec<(String, Vec<u8>)>) -> Vec<(String, Content)> {
+    files.into_iter().map(|(to, bytes)| (to, Content::bytes(bytes))).collect()
 }
 
 fn base_tree(
@@ -417,7 +435,8 @@ fn check_programs(recipe: &Recipe, layers: &[PackedLayer]) -> Result<(), ImageEr
     let library_path: Vec<_> =
         library_path.split(':').filter(|f| !f.is_empty()).map(String::from).collect();
     let program = recipe.trainer.to.trim_start_matches('/');
-    match files.check(program, platform, &library_path) {
+    let driver = recipe.supports.driver.is_some();
+    match files.check(program, &Surroundings { platform, library_path, driver }) {
         misfits if misfits.is_empty() => Ok(()),
         misfits => Err(ImageError::Misfits(misfits)),
     }

@@ -10,20 +10,26 @@ mod check;
 mod content;
 mod contents;
 mod deb;
+mod driver;
 mod elf;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod fit;
 mod hashing;
 mod input;
 mod layer;
+mod misfit;
 pub(crate) mod oci;
 mod pack;
 mod provenance;
 mod reference;
 mod rootfs;
+mod shared_object;
 mod stamp;
+mod stand_in;
 mod store;
+mod symbols;
 mod unpack;
 mod wheel;
 
@@ -35,10 +41,10 @@ pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch}
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
-pub use elf::Misfit;
 pub use error::ImageError;
 pub use input::InputError;
 pub use layer::{PACKER_REVISION, TreeError};
+pub use misfit::Misfit;
 pub use reference::Reference;
 pub use rootfs::Unpacked;
 pub use store::{Store, StoredLayer};

@@ -8,5 +8,6 @@ mod fixture;
 mod golden;
 mod hostile;
 mod real;
+mod stand_ins;
 mod store;
 mod verbs;
