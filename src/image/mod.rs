@@ -30,7 +30,7 @@ pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
-pub use elf::Misfit;
+pub use elf::{Misfit, soname};
 pub use error::ImageError;
 pub use input::InputError;
 pub use layer::{PACKER_REVISION, TreeError};
