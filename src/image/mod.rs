@@ -1,6 +1,7 @@
 //! Images: assembling layers from locked inputs, the OCI store that keeps them, and archives that
 //! engines load. Running them is `engine`'s.
 
+mod adopt;
 mod archive;
 mod assemble;
 mod base;
@@ -14,7 +15,7 @@ mod error;
 mod hashing;
 mod input;
 mod layer;
-mod oci;
+pub(crate) mod oci;
 mod pack;
 mod provenance;
 mod reference;
@@ -26,8 +27,10 @@ mod wheel;
 
 use ybox_spec::Digest;
 
+pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
+pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
 pub use elf::{Misfit, soname};
