@@ -3,6 +3,7 @@
 
 mod archive;
 mod assemble;
+mod attachments;
 mod base;
 mod blobs;
 mod check;
@@ -19,7 +20,9 @@ mod pack;
 mod provenance;
 mod reference;
 mod rootfs;
+mod sbom;
 mod stamp;
+mod statement;
 mod store;
 mod unpack;
 mod wheel;
@@ -28,6 +31,7 @@ use ybox_spec::Digest;
 
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
+pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
 pub use elf::Misfit;
@@ -36,6 +40,7 @@ pub use input::InputError;
 pub use layer::{PACKER_REVISION, TreeError};
 pub use reference::Reference;
 pub use rootfs::Unpacked;
+pub use statement::{sha256 as sha256_of, statement};
 pub use store::{Store, StoredLayer};
 
 /// An image of the local store.
