@@ -14,6 +14,7 @@ mod parallel;
 pub mod plan;
 pub mod probe;
 pub mod record;
+pub mod registry;
 pub mod replay;
 pub mod report;
 pub mod run;

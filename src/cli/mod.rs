@@ -11,6 +11,8 @@ mod lock;
 mod plan;
 mod probe;
 mod provenance;
+mod pull;
+mod push;
 mod replay;
 mod report;
 mod run;
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::settings::{self, Settings};
+use crate::ui::download::Progress;
 use crate::ui::{Failure, Screen};
 
 /// Reproducible YOLOv12 training: byte-pinned images, hashed runs, verifiable results.
@@ -67,6 +70,10 @@ enum Verb {
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
     Report(report::Args),
+    /// Send an image to a registry
+    Push(push::Args),
+    /// Bring an image from a registry
+    Pull(pull::Args),
     /// Make and check data sets
     Data(data::Args),
     /// Make keys to sign images with
@@ -91,6 +98,11 @@ impl Context {
     /// Where progress and notes go: nowhere, for programs.
     pub fn screen(&self) -> Screen {
         if self.settings.json { Screen::silent() } else { Screen::stderr() }
+    }
+
+    /// Where the progress of transfers goes: nowhere, for programs.
+    pub fn progress(&self) -> Progress {
+        if self.settings.json { Progress::silent() } else { Progress::stderr() }
     }
 }
 
@@ -149,6 +161,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Diff(args) => diff::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
+        Verb::Push(args) => push::run(args, &context),
+        Verb::Pull(args) => pull::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
         Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),

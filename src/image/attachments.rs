@@ -81,7 +81,8 @@ impl Store {
         subject: &Descriptor,
         attachment: &Attachment,
     ) -> Result<Descriptor, ImageError> {
-        let failed = || ImageError::io("write an attachment to the image store");
+        let place = self.layout.display();
+        let failed = || ImageError::io(format!("write what is attached to the image to {place}"));
         let put = |bytes: &[u8]| self.blobs.put(bytes).map_err(failed());
         put(EMPTY)?;
         put(&attachment.bytes)?;
@@ -104,7 +105,8 @@ impl Store {
         new: Vec<Descriptor>,
         built_here: bool,
     ) -> Result<(), ImageError> {
-        let failed = || ImageError::io("list what is attached to an image");
+        let place = self.layout.display();
+        let failed = || ImageError::io(format!("list what is attached to the image in {place}"));
         let lock = self.lock()?;
         let mut list = self.attachments_of(config)?;
         let mut manifests = list.manifests().clone();

@@ -1,6 +1,7 @@
 //! Images: assembling layers from locked inputs, the OCI store that keeps them, and archives that
 //! engines load. Running them is `engine`'s.
 
+mod adopt;
 mod archive;
 mod assemble;
 mod attachments;
@@ -15,7 +16,7 @@ mod error;
 mod hashing;
 mod input;
 mod layer;
-mod oci;
+pub(crate) mod oci;
 mod pack;
 mod provenance;
 mod reference;
@@ -29,9 +30,11 @@ mod wheel;
 
 use ybox_spec::Digest;
 
+pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
 pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
+pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
 pub use elf::Misfit;

@@ -11,6 +11,7 @@ use oci_spec::image::{
 use serde::de::DeserializeOwned;
 use ybox_spec::{Digest, files};
 
+use super::adopt::DOCKER_LAYER;
 use super::blobs::{Blobs, Checked};
 use super::{ImageError, Reference, StoredImage, oci};
 use crate::settings::Settings;
@@ -102,6 +103,16 @@ impl Store {
         &self.layout
     }
 
+    /// Where the blob of that digest lies, or would.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs.path(digest)
+    }
+
+    /// Where unfinished files go: on the same file system as the blobs.
+    pub fn scratch(&self) -> &Path {
+        self.blobs.scratch()
+    }
+
     /// Manifest, config and layers of an image: where each blob lies in the store's folder, and
     /// what it is called. Neither their content nor whether they are there is checked, but for the
     /// manifest's.
@@ -145,6 +156,9 @@ impl Store {
         let blob = self.blobs.reader(&layer.digest)?;
         let tar: Box<dyn Read + Send> = match &layer.media_type {
             MediaType::ImageLayer => Box::new(blob),
+            MediaType::Other(docker) if docker == DOCKER_LAYER => {
+                Box::new(flate2::read::MultiGzDecoder::new(blob))
+            }
             MediaType::ImageLayerGzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
             MediaType::ImageLayerZstd => Box::new(
                 zstd::Decoder::new(blob)
