@@ -10,12 +10,14 @@ mod key;
 mod lock;
 mod plan;
 mod probe;
+mod provenance;
 mod pull;
 mod push;
 mod replay;
 mod report;
 mod run;
 mod runs;
+mod sbom;
 mod verify;
 mod weights;
 
@@ -52,6 +54,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Print an image's bill of materials
+    Sbom(sbom::Args),
+    /// Print where an image or a run comes from
+    Provenance(provenance::Args),
     /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
@@ -147,6 +153,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Sbom(args) => sbom::run(args, &context),
+        Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),

@@ -4,6 +4,7 @@
 mod adopt;
 mod archive;
 mod assemble;
+mod attachments;
 mod base;
 mod blobs;
 mod check;
@@ -25,9 +26,11 @@ mod pack;
 mod provenance;
 mod reference;
 mod rootfs;
+mod sbom;
 mod shared_object;
 mod stamp;
 mod stand_in;
+mod statement;
 mod store;
 mod symbols;
 mod unpack;
@@ -38,6 +41,7 @@ use ybox_spec::Digest;
 pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
+pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
@@ -48,6 +52,7 @@ pub use layer::{PACKER_REVISION, TreeError};
 pub use misfit::Misfit;
 pub use reference::Reference;
 pub use rootfs::Unpacked;
+pub use statement::{sha256 as sha256_of, statement};
 pub use store::{Store, StoredLayer};
 
 /// An image of the local store.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::settings::yaml::YamlError;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,10 @@ pub enum TrustError {
     EmptyPassphrase,
     #[error("the two passphrases are not the same")]
     PassphrasesDiffer,
+    #[error("the trust policy {} is not valid", path.display())]
+    PolicyContent { path: PathBuf, source: YamlError },
+    #[error("the trust policy {} is not valid: {why}", path.display())]
+    Policy { path: PathBuf, why: String },
     #[error("{what} is not a signature that ybox can read: {why}")]
     BadSignature { what: String, why: String },
 }

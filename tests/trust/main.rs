@@ -5,3 +5,6 @@
 
 mod cosign;
 mod keys;
+#[path = "../run_standin/mod.rs"]
+mod run_standin;
+mod run_statement;
