@@ -3,12 +3,14 @@
 
 mod downloads;
 mod file;
+mod registries;
 pub mod yaml;
 
 use std::path::PathBuf;
 
 pub use downloads::{DownloadFlags, Downloads, Host, folder_url};
 pub use file::ConfigFile;
+pub use registries::{Registries, RegistryFlags};
 
 use crate::ui::{Explain, Failure};
 
@@ -37,6 +39,7 @@ pub struct Settings {
     pub project: Option<PathBuf>,
     pub json: bool,
     pub downloads: Downloads,
+    pub registries: Registries,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +83,9 @@ impl Settings {
             Some(folder) => ConfigFile::read(&folder.join("ybox/config.yaml"))?,
             None => ConfigFile::default(),
         };
+        let registries = Registries::resolve(file.insecure_registries.clone(), &here);
         let downloads = Downloads::resolve(flags.downloads, file, &here)?;
-        Ok(Self { home: here.join(home), project, json: flags.json, downloads })
+        Ok(Self { home: here.join(home), project, json: flags.json, downloads, registries })
     }
 }
 

@@ -168,7 +168,13 @@ mod inside {
         };
         let fetch = |home: &Path| -> Result<PathBuf, FetchError> {
             let downloads = Downloads::default();
-            let settings = Settings { home: home.into(), project: None, json: false, downloads };
+            let settings = Settings {
+                home: home.into(),
+                project: None,
+                json: false,
+                downloads,
+                registries: Default::default(),
+            };
             let fetcher = Fetcher::new(&settings).unwrap().with_progress(Progress::silent());
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -6,13 +6,18 @@ mod data;
 mod diff;
 mod fetch;
 mod images;
+mod key;
 mod lock;
 mod plan;
 mod probe;
+mod provenance;
+mod pull;
+mod push;
 mod replay;
 mod report;
 mod run;
 mod runs;
+mod sbom;
 mod verify;
 mod weights;
 
@@ -22,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::settings::{self, Settings};
+use crate::ui::download::Progress;
 use crate::ui::{Failure, Screen};
 
 /// Reproducible YOLOv12 training: byte-pinned images, hashed runs, verifiable results.
@@ -48,6 +54,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Print an image's bill of materials
+    Sbom(sbom::Args),
+    /// Print where an image or a run comes from
+    Provenance(provenance::Args),
     /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
@@ -60,8 +70,14 @@ enum Verb {
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
     Report(report::Args),
+    /// Send an image to a registry
+    Push(push::Args),
+    /// Bring an image from a registry
+    Pull(pull::Args),
     /// Make and check data sets
     Data(data::Args),
+    /// Make keys to sign images with
+    Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
 }
@@ -82,6 +98,11 @@ impl Context {
     /// Where progress and notes go: nowhere, for programs.
     pub fn screen(&self) -> Screen {
         if self.settings.json { Screen::silent() } else { Screen::stderr() }
+    }
+
+    /// Where the progress of transfers goes: nowhere, for programs.
+    pub fn progress(&self) -> Progress {
+        if self.settings.json { Progress::silent() } else { Progress::stderr() }
     }
 }
 
@@ -132,13 +153,18 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Sbom(args) => sbom::run(args, &context),
+        Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),
         Verb::Runs(args) => runs::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
+        Verb::Push(args) => push::run(args, &context),
+        Verb::Pull(args) => pull::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),
     }
 }

@@ -13,7 +13,7 @@ use super::ImageError;
 use super::error::DamagedBlob;
 
 /// Manifests and configs are a few kB: more is not read into memory.
-const LARGEST_DOCUMENT: u64 = 4 << 20;
+pub const LARGEST_DOCUMENT: u64 = 4 << 20;
 
 /// The `blobs/sha256` folder of an OCI layout, and a folder for temporary files beside it.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use oci_spec::image::{
 use serde::de::DeserializeOwned;
 use ybox_spec::{Digest, files};
 
+use super::adopt::DOCKER_LAYER;
 use super::blobs::{Blobs, Checked};
 use super::{ImageError, Reference, StoredImage, oci};
 use crate::settings::Settings;
@@ -102,6 +103,16 @@ impl Store {
         &self.layout
     }
 
+    /// Where the blob of that digest lies, or would.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs.path(digest)
+    }
+
+    /// Where unfinished files go: on the same file system as the blobs.
+    pub fn scratch(&self) -> &Path {
+        self.blobs.scratch()
+    }
+
     /// Manifest, config and layers of an image: where each blob lies in the store's folder, and
     /// what it is called. Neither their content nor whether they are there is checked, but for the
     /// manifest's.
@@ -145,6 +156,9 @@ impl Store {
         let blob = self.blobs.reader(&layer.digest)?;
         let tar: Box<dyn Read + Send> = match &layer.media_type {
             MediaType::ImageLayer => Box::new(blob),
+            MediaType::Other(docker) if docker == DOCKER_LAYER => {
+                Box::new(flate2::read::MultiGzDecoder::new(blob))
+            }
             MediaType::ImageLayerGzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
             MediaType::ImageLayerZstd => Box::new(
                 zstd::Decoder::new(blob)
@@ -166,19 +180,26 @@ impl Store {
         config: &Digest,
     ) -> Result<(), ImageError> {
         let manifest = annotated(manifest, CONFIG, &config.to_string());
-        let failed =
-            |doing| ImageError::io(format!("{doing} the image store {}", self.layout.display()));
-        let lock = File::create(self.layout.join(".lock"))
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(failed("lock"))?;
+        let lock = self.lock()?;
         let before = self.index()?;
         let after = oci::index(retagged(before.manifests(), reference, manifest)?);
         if after != before {
-            files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after))
-                .map_err(failed("write the index of"))?;
+            files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after)).map_err(
+                ImageError::io(format!(
+                    "write the index of the image store {}",
+                    self.layout.display()
+                )),
+            )?;
         }
         drop(lock);
         Ok(())
+    }
+
+    /// Keeps others from changing what the store lists; released when dropped.
+    pub(super) fn lock(&self) -> Result<File, ImageError> {
+        File::create(self.layout.join(".lock"))
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(ImageError::io(format!("lock the image store {}", self.layout.display())))
     }
 
     fn index(&self) -> Result<ImageIndex, ImageError> {
@@ -210,7 +231,7 @@ impl Store {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ImageError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ImageError> {
     serde_json::from_slice(bytes).map_err(|e| ImageError::malformed(what, e))
 }
 

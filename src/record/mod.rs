@@ -7,6 +7,7 @@ mod folder;
 mod listing;
 mod memory;
 mod seal;
+pub mod statement;
 mod survey;
 pub mod verify;
 

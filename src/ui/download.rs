@@ -1,14 +1,22 @@
-//! Progress of downloads on standard error: bars on a terminal, a line per file elsewhere.
+//! Progress of downloads and uploads on standard error: bars on a terminal, a line per file elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Where progress is drawn.
 #[derive(Debug, Clone)]
 pub struct Progress {
     drawing: Drawing,
+    direction: Direction,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Down,
+    Up,
 }
 
 #[derive(Debug, Clone)]
@@ -22,9 +30,11 @@ enum Drawing {
 #[derive(Debug, Clone)]
 pub struct Bar {
     drawing: Drawing,
+    direction: Direction,
     bar: ProgressBar,
     name: String,
-    started: Instant,
+    size: u64,
+    began: Arc<OnceLock<Instant>>,
 }
 
 impl Progress {
@@ -35,31 +45,88 @@ impl Progress {
         } else {
             Drawing::Lines
         };
-        Self { drawing }
+        Self { drawing, direction: Direction::Down }
     }
 
     pub fn silent() -> Self {
-        Self { drawing: Drawing::Silent }
+        Self { drawing: Drawing::Silent, direction: Direction::Down }
+    }
+
+    /// The same for what goes to a server.
+    pub fn of_uploads(self) -> Self {
+        Self { direction: Direction::Up, ..self }
     }
 
     /// Begins with a file of `size` bytes.
     pub fn start(&self, name: &str, size: u64) -> Bar {
+        let bar = self.lazy(name, size);
+        bar.begin();
+        bar
+    }
+
+    /// A file of `size` bytes that may turn out to be there already: nothing is said of it before
+    /// some of it has moved.
+    pub fn lazy(&self, name: &str, size: u64) -> Bar {
         let bar = match &self.drawing {
-            Drawing::Bars(bars) => bars.add(ProgressBar::new(size).with_style(style())),
-            Drawing::Lines => {
-                eprintln!("downloading {name} ({})", DecimalBytes(size));
-                ProgressBar::hidden()
+            // Drawn once it is among the bars.
+            Drawing::Bars(_) => {
+                ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden())
+                    .with_style(style())
             }
-            Drawing::Silent => ProgressBar::hidden(),
+            Drawing::Lines | Drawing::Silent => ProgressBar::hidden(),
         };
         bar.set_message(name.to_owned());
-        Bar { drawing: self.drawing.clone(), bar, name: name.into(), started: Instant::now() }
+        Bar {
+            drawing: self.drawing.clone(),
+            direction: self.direction,
+            bar,
+            name: name.into(),
+            size,
+            began: Arc::new(OnceLock::new()),
+        }
+    }
+}
+
+impl Direction {
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Down => "downloading",
+            Self::Up => "uploading",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Down => "downloaded",
+            Self::Up => "uploaded",
+        }
     }
 }
 
 impl Bar {
+    /// Of something small that nobody waits for.
+    pub fn hidden() -> Self {
+        Progress::silent().start("", 0)
+    }
+
+    /// Shows it, unless it is shown already.
+    fn begin(&self) {
+        self.began.get_or_init(|| {
+            match &self.drawing {
+                Drawing::Bars(bars) => drop(bars.add(self.bar.clone())),
+                Drawing::Lines => {
+                    let doing = self.direction.doing();
+                    eprintln!("{doing} {} ({})", self.name, DecimalBytes(self.size));
+                }
+                Drawing::Silent => {}
+            }
+            Instant::now()
+        });
+    }
+
     /// `position` bytes are there.
     pub fn set(&self, position: u64) {
+        self.begin();
         self.bar.set_position(position);
     }
 
@@ -73,6 +140,7 @@ impl Bar {
     }
 
     pub fn finish(self) {
+        let Some(began) = self.began.get() else { return };
         match self.drawing {
             Drawing::Bars(bars) => {
                 self.bar.finish_and_clear();
@@ -80,9 +148,10 @@ impl Bar {
             }
             Drawing::Lines => {
                 eprintln!(
-                    "downloaded {} in {:.1} s",
+                    "{} {} in {:.1} s",
+                    self.direction.done(),
                     self.name,
-                    self.started.elapsed().as_secs_f64()
+                    began.elapsed().as_secs_f64()
                 );
             }
             Drawing::Silent => {}

@@ -1,0 +1,88 @@
+//! `ybox push`.
+
+use std::time::Instant;
+
+use indicatif::DecimalBytes;
+use serde_json::json;
+
+use super::{Context, ExitStatus};
+use crate::image::{Store, StoredImage};
+use crate::registry::{Place, Sent, Version, connect};
+use crate::settings::RegistryFlags;
+use crate::ui::Failure;
+
+const AFTER_HELP: &str = "\
+Credentials are those that `docker login` and `podman login` keep. What the registry has is not sent
+again. Prints the reference with the digest, by which the image can be pulled for ever.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Where to: HOST/REPOSITORY[:TAG]
+    #[arg(value_name = "REF")]
+    place: String,
+    /// Which image of the store [default: the one of that name]; it gets the name too
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let place: Place = args.place.parse()?;
+    let store = Store::open(&context.settings)?;
+    let image = find(&store, &place, args.image.as_deref())?;
+    let version = match (&place.tag, &place.digest) {
+        (None, Some(digest)) => Version::Digest(*digest),
+        _ => Version::Tag(place.tag_or_latest().to_owned()),
+    };
+    if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
+        return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
+    }
+    let progress = context.progress().of_uploads();
+    let start = Instant::now();
+    let sent = context.runtime.block_on(async {
+        let repository = connect(&context.settings, &place, args.registry).await?;
+        repository.push_image(&store, &image, &version, &progress).await
+    })?;
+    if args.image.is_some() {
+        store.name(&image, &place.local())?;
+    }
+    show(&place, &image, &sent, start, context.settings.json);
+    Ok(ExitStatus::Yes)
+}
+
+fn find(store: &Store, place: &Place, image: Option<&str>) -> Result<StoredImage, Failure> {
+    if let Some(image) = image {
+        return Ok(store.find(image)?);
+    }
+    let name = place.local().short();
+    store.find(&name).map_err(|error| {
+        let hint = format!("say which image is to be pushed there: ybox push {place} --image NAME");
+        Failure::from(error).hint(hint)
+    })
+}
+
+fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: bool) {
+    let name = format!("{}:{}", place.name(), place.tag_or_latest());
+    let pinned = format!("{}@{}", place.name(), image.manifest);
+    if json {
+        println!(
+            "{}",
+            json!({
+                "reference": name, "pinned": pinned, "manifest": image.manifest,
+                "config": image.config, "bytes": sent,
+            })
+        );
+        return;
+    }
+    let bytes = |size: u64| DecimalBytes(size).to_string();
+    eprintln!(
+        "sent {}, mounted {}, {} was there, in {:.1} s",
+        bytes(sent.sent),
+        bytes(sent.mounted),
+        bytes(sent.there),
+        start.elapsed().as_secs_f64()
+    );
+    println!("{name}@{}", image.manifest);
+}

@@ -1,0 +1,86 @@
+//! Images that were not built here: from a registry or an archive, their blobs in the store already.
+
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
+
+use super::{ImageError, Reference, Store, StoredImage, oci};
+
+/// Docker's names of what OCI calls config and gzip layer.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+impl Store {
+    /// Names an image whose config and layers are in the store. Refused if something is missing, or
+    /// does not fit together.
+    pub fn add(
+        &self,
+        reference: &Reference,
+        media_type: MediaType,
+        manifest: &[u8],
+    ) -> Result<StoredImage, ImageError> {
+        let described = oci::describe(media_type, manifest);
+        let what = format!("the manifest {}", described.digest());
+        let parsed: ImageManifest =
+            serde_json::from_slice(manifest).map_err(|e| ImageError::malformed(what, e))?;
+        for blob in parsed.layers().iter().chain([parsed.config()]) {
+            self.check_there(blob)?;
+        }
+        parsed.layers().iter().try_for_each(check_layer)?;
+        let config = oci::digest_of(parsed.config())?;
+        self.check_config(&config, &parsed)?;
+        let failed = ImageError::io("write the image's manifest to the store");
+        let digest = self.blobs.put(manifest).map_err(failed)?;
+        self.tag(reference, described, &config)?;
+        Ok(StoredImage { reference: reference.short(), manifest: digest, config })
+    }
+
+    /// Gives an image of the store one more name.
+    pub fn name(
+        &self,
+        image: &StoredImage,
+        reference: &Reference,
+    ) -> Result<StoredImage, ImageError> {
+        let bytes = self.manifest_bytes(image)?;
+        let media_type = self.manifest(image)?.media_type().clone();
+        self.add(reference, media_type.unwrap_or(MediaType::ImageManifest), &bytes)
+    }
+
+    /// The manifest as it is stored.
+    pub fn manifest_bytes(&self, image: &StoredImage) -> Result<Vec<u8>, ImageError> {
+        self.blobs.read(&image.manifest)
+    }
+
+    fn check_there(&self, blob: &Descriptor) -> Result<(), ImageError> {
+        let digest = oci::digest_of(blob)?;
+        match std::fs::metadata(self.blob(&digest)) {
+            Ok(found) if found.len() == blob.size() => Ok(()),
+            _ => Err(ImageError::MissingBlob(digest)),
+        }
+    }
+
+    fn check_config(
+        &self,
+        digest: &ybox_spec::Digest,
+        manifest: &ImageManifest,
+    ) -> Result<(), ImageError> {
+        let what = format!("the config {digest}");
+        let config: ImageConfiguration = serde_json::from_slice(&self.blobs.read(digest)?)
+            .map_err(|e| ImageError::malformed(&what, e))?;
+        let diff_ids = config.rootfs().diff_ids();
+        if diff_ids.len() != manifest.layers().len() {
+            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
+            return Err(ImageError::malformed(what, why));
+        }
+        diff_ids.iter().try_for_each(|id| oci::parse_digest(id).map(|_| ()))
+    }
+}
+
+fn check_layer(layer: &Descriptor) -> Result<(), ImageError> {
+    match layer.media_type() {
+        MediaType::ImageLayer | MediaType::ImageLayerGzip | MediaType::ImageLayerZstd => Ok(()),
+        MediaType::Other(other) if other == DOCKER_LAYER => Ok(()),
+        other => {
+            let why = format!("its media type is {other}");
+            Err(ImageError::malformed(format!("layer {}", layer.digest()), why))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What can go wrong with a registry, and whether trying again may help.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use ybox_spec::Digest;
+
+use crate::image::ImageError;
+use crate::ui::Explain;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("`{reference}` names no registry")]
+    NoHost { reference: String },
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+    #[error("cannot read the certificates in {path}")]
+    Certificates { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("this is offline, and {host} would have to be asked")]
+    Offline { host: String },
+    #[error("cannot reach the registry {host} over TLS")]
+    Tls { host: String, source: reqwest::Error },
+    #[error("cannot talk to the registry {host}")]
+    Transport { host: String, source: reqwest::Error },
+    #[error("{host} is no OCI registry: it answered {status} to /v2/")]
+    NoRegistry { host: String, status: StatusCode },
+    #[error("cannot read the credentials in {path}: {why}")]
+    CredentialFile { path: PathBuf, why: String },
+    #[error("{program} gave no credentials: {why}")]
+    Helper { program: String, why: String },
+    #[error("cannot get a token for {host}: {why}")]
+    Token { host: String, why: String },
+    #[error("{host} refuses {}", if *.had_credentials { "the credentials that it was shown" } else { "whoever shows no credentials" })]
+    Unauthorized { host: String, had_credentials: bool },
+    #[error("cannot {doing}: these credentials may not{}", in_brackets(.said))]
+    Denied { doing: String, said: String },
+    #[error("cannot {doing}: the registry answered {status}{}", in_brackets(.said))]
+    Status { doing: String, status: StatusCode, said: String, retry_after: Option<Duration> },
+    #[error("there is no {0}")]
+    NotFound(String),
+    #[error("{what} broke off after {found} of {expected} bytes")]
+    Truncated { what: String, expected: u64, found: u64 },
+    #[error("{what} has the wrong size: expected {expected} bytes, the registry sends {found}")]
+    WrongSize { what: String, expected: u64, found: u64 },
+    #[error("{what} has the wrong content: expected {expected}, the registry sent {found}")]
+    WrongDigest { what: String, expected: Digest, found: Digest },
+    #[error("{what} is larger than the {limit} bytes that are plausible for it")]
+    TooLarge { what: String, limit: u64 },
+    #[error("{what} is of the type `{found}`, which is not what was asked for")]
+    MediaType { what: String, found: String },
+    #[error("{what} is not what ybox can read: {why}")]
+    Malformed { what: String, why: String },
+    #[error("{what} does not fit on this disk: {path}")]
+    NoRoom { what: String, path: PathBuf, source: io::Error },
+    #[error("{path} no longer has the content {expected}")]
+    Changed { path: PathBuf, expected: Digest },
+    #[error("cannot {doing}")]
+    Io { doing: String, source: io::Error },
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+fn in_brackets(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
+}
+
+impl RegistryError {
+    /// For `map_err`: an I/O error while `doing` something.
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        Self::Malformed { what: what.into(), why: why.to_string() }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { source, .. } => !source.is_builder() && !source.is_redirect(),
+            Self::Status { status, .. } => {
+                let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+                status.is_server_error() || passing.contains(status)
+            }
+            Self::Truncated { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether what arrived was not what its name says.
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self, Self::WrongSize { .. } | Self::WrongDigest { .. })
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Explain for RegistryError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Image(error) => return error.hint(),
+            Self::NoHost { reference } => {
+                return Some(format!(
+                    "write it with its host: HOST/{reference}, or docker.io/{reference} for Docker \
+                     Hub"
+                ));
+            }
+            Self::Offline { .. } => "run it once without --offline",
+            Self::Tls { .. } => {
+                "name its certificate authority with --certificates FILE; if it speaks plain HTTP, \
+                 or nobody vouches for it, add --insecure"
+            }
+            Self::NoRegistry { .. } => "check the host's name and port",
+            Self::Unauthorized { host, .. } => {
+                return Some(format!(
+                    "log in with `docker login {host}` or `podman login {host}`: ybox uses their \
+                     credentials"
+                ));
+            }
+            Self::Denied { .. } => "ask whoever runs the registry, or log in as somebody else",
+            Self::NotFound(_) => "check name and tag",
+            Self::WrongSize { .. } | Self::WrongDigest { .. } => {
+                "nothing of it was kept; the registry is damaged, or lies: tell whoever runs it"
+            }
+            Self::Changed { .. } => {
+                "an image is mended by `ybox build VARIANT` or `ybox pull`; other files must not \
+                 change while they are pushed"
+            }
+            Self::NoRoom { .. } => crate::ui::DISK_FULL,
+            _ if self.is_transient() => "try again: what has arrived so far is kept",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::Image(error) => error.exit(),
+            Self::Unauthorized { .. }
+            | Self::Denied { .. }
+            | Self::NotFound(_)
+            | Self::WrongSize { .. }
+            | Self::WrongDigest { .. }
+            | Self::TooLarge { .. }
+            | Self::MediaType { .. }
+            | Self::Malformed { .. }
+            | Self::Changed { .. }
+            | Self::Offline { .. } => 1,
+            _ => 2,
+        }
+    }
+}
