@@ -49,6 +49,17 @@ fn plans_as_people_read_them() {
 }
 
 #[test]
+fn memory_of_a_training_is_predicted() {
+    let page = |batch: &str, hardware| {
+        let model = ["--model", "yolov12n", "--batch", batch, "--imgsz", "640"];
+        page(&[&["plan", "--pretend", hardware], &model[..]].concat())
+    };
+    insta::assert_snapshot!("memory_t4", page("256", "T4"));
+    insta::assert_snapshot!("memory_too_large", page("1024", "T4"));
+    insta::assert_snapshot!("memory_cpu", page("16", "cpu"));
+}
+
+#[test]
 fn wishes_that_can_t_be_met() {
     insta::assert_snapshot!(
         "flash_on_t4",

@@ -9,6 +9,7 @@
 mod code;
 mod compute;
 mod handover;
+pub mod memory;
 mod peers;
 mod pretend;
 mod refusal;

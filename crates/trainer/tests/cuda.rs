@@ -167,3 +167,31 @@ fn several_devices_are_refused_with_a_sentence() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("on one device"));
 }
+
+#[test]
+fn a_few_steps_are_measured() {
+    let steps = ["--model", "yolov12n", "--batch", "1", "--imgsz", "64", "--steps", "1"];
+    let output = Command::new(env!("CARGO_BIN_EXE_ytrain"))
+        .args(["check", "steps"])
+        .args(steps)
+        .output()
+        .unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["digest"].as_str().unwrap().starts_with("sha256:"), "{said}");
+    assert!(said["peak"].as_u64() > said["saved"].as_u64(), "{said}");
+    assert_eq!(said["images_per_second"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_check_of_a_gpu_ends_where_there_is_none() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/gpu-check.sh");
+    let ytrain = env!("CARGO_BIN_EXE_ytrain");
+    let check = |arguments: &[&str]| {
+        let output = Command::new("bash").arg(script).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, said) = check(&["--ybox", ytrain, "--ytrain", ytrain, "--libs", "/tmp"]);
+    assert_eq!(status, Some(4), "{said}");
+    assert!(said.contains("no GPU to check") && said.contains("libcuda.so.1"), "{said}");
+    assert_eq!(check(&["--ytrain", ytrain]).0, Some(2));
+}

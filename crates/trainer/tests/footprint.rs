@@ -1,5 +1,5 @@
 //! What ybox predicts of a training's memory, from shapes alone, against what libtorch takes: the
-//! bytes that forward keeps for backward, and the most that a step holds.
+//! bytes that forward keeps for backward, and what a step holds at most for each picture.
 
 // clippy.toml allows it in #[test] functions; here it is also in what they share.
 #![allow(clippy::unwrap_used)]
@@ -7,67 +7,109 @@
 use tch::Device;
 use torch_ext::{Counter, Precision, autocast};
 use ybox_spec::config::{AttentionPath, Checkpointing};
-use ybox_spec::footprint::{FULL, Network};
+use ybox_spec::footprint::{FULL, Needs, Network};
 use ytrain::loss::{Assigner, DetectionLoss, Gains};
 use ytrain::model::{Mode, ModelSpec, Yolo12};
 use ytrain::train::{objects, pictures};
 
 const CLASSES: usize = 80;
+const SIDE: i64 = 160;
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
     model: &'static str,
     path: AttentionPath,
     precision: Option<Precision>,
-    side: i64,
-    batch: i64,
 }
 
-/// Bytes that forward keeps, and the peak of forward, loss and backward, beside the pictures.
-fn measured(case: Case, policy: Checkpointing) -> (i64, i64) {
+impl Case {
+    fn network(self) -> Network {
+        Network::parse(self.model, CLASSES as u64, self.path).unwrap()
+    }
+
+    /// Bytes of a number.
+    fn size(self) -> u64 {
+        if self.precision.is_some() { 2 } else { FULL }
+    }
+}
+
+/// Bytes that forward keeps, and the peak of forward, loss and backward, beside the pictures, under
+/// `policy` with each of `batches`. The weights stay zero: their values take no memory.
+fn measured(case: Case, policy: Checkpointing, batches: &[i64]) -> Vec<(i64, i64)> {
     let spec = ModelSpec::parse(case.model, CLASSES as i64).unwrap().with_residual_scaling();
     let model = Yolo12::new(spec, case.path, Device::Cpu).unwrap().with_checkpointing(policy);
-    model.init(0);
     let loss = DetectionLoss::new(CLASSES, Gains::default(), Assigner::default());
-    let images = pictures(case.batch, case.side);
-    let targets = objects(case.batch);
-    // So that the gradients of the parameters are there already.
-    let step = |counter: Option<&Counter>| {
+    let step = |batch, read: &dyn Fn() -> i64| {
+        let images = pictures(batch, SIDE);
+        let before = read();
         let forward = || model.forward(&images, Mode::Train);
         let raw = match case.precision {
             Some(precision) => autocast(Device::Cpu, precision, forward).unwrap(),
             None => forward(),
         };
-        let kept = counter.map_or(0, |counter| counter.read().unwrap().held);
-        loss.compute(&raw, &targets).total.backward();
+        let kept = read() - before;
+        loss.compute(&raw, &objects(batch)).total.backward();
         kept
     };
-    step(None);
-    let counter = Counter::begin().unwrap();
-    let kept = step(Some(&counter));
-    (kept, counter.read().unwrap().peak)
+    // The gradients of the parameters are there from here on.
+    step(1, &|| 0);
+    let one = |&batch: &i64| {
+        let counter = Counter::begin().unwrap();
+        let kept = step(batch, &|| counter.read().unwrap().held);
+        (kept, counter.read().unwrap().peak)
+    };
+    batches.iter().map(one).collect()
 }
 
-fn compare(case: Case) {
-    tch::set_num_threads(2);
-    let network = Network::parse(case.model, CLASSES as u64, case.path).unwrap();
-    let size = if case.precision.is_some() { 2 } else { FULL };
+fn close(predicted: i64, measured: i64) -> bool {
+    (predicted - measured).abs() * 20 <= measured
+}
+
+fn kept_is_foreseen(case: Case) {
+    tch::set_num_threads(1);
     for policy in Checkpointing::ALL {
-        let (kept, peak) = measured(case, policy);
-        let foreseen = network.kept(case.side as u64, size, policy);
-        let predicted = foreseen.per_picture as i64 * case.batch + foreseen.fixed as i64;
-        println!("{case:?} {} kept {kept} predicted {predicted} {:.3}; peak {peak} {:?}", policy.name(), predicted as f64 / kept as f64, foreseen);
+        let [(measured, _)] = measured(case, policy, &[2])[..] else { unreachable!() };
+        let foreseen = case.network().kept(SIDE as u64, case.size(), policy);
+        let predicted = (foreseen.per_picture * 2 + foreseen.fixed) as i64;
+        assert!(close(predicted, measured), "{case:?} {policy:?}: {predicted} of {measured}");
+    }
+}
+
+const FLASH: AttentionPath = AttentionPath::Flash;
+
+#[test]
+fn what_forward_keeps_is_foreseen_in_every_size() {
+    for model in ["yolov12n", "yolov12s", "yolov12m", "yolo12n"] {
+        kept_is_foreseen(Case { model, path: FLASH, precision: None });
     }
 }
 
 #[test]
-fn what_forward_keeps_is_foreseen() {
-    let case = |model, precision, path| Case { model, path, precision, side: 160, batch: 2 };
-    for model in ["yolov12n", "yolov12s", "yolov12m"] {
-        compare(case(model, None, AttentionPath::Flash));
+fn what_forward_keeps_is_foreseen_in_mixed_precision_and_with_plain_attention() {
+    let (model, bf16) = ("yolov12n", Some(Precision::Bf16));
+    for (path, precision) in
+        [(FLASH, bf16), (AttentionPath::Safe, None), (AttentionPath::Safe, bf16)]
+    {
+        kept_is_foreseen(Case { model, path, precision });
     }
-    compare(case("yolov12n", Some(Precision::Bf16), AttentionPath::Flash));
-    compare(case("yolov12n", None, AttentionPath::Safe));
-    compare(case("yolov12n", Some(Precision::Bf16), AttentionPath::Safe));
-    compare(case("yolo12n", None, AttentionPath::Flash));
+}
+
+/// What does not grow with the batch, such as the gradient of the largest weight, is not in this.
+#[test]
+fn what_each_picture_takes_at_most_is_foreseen() {
+    tch::set_num_threads(1);
+    let (n, m) = (&Checkpointing::ALL[..], &[Checkpointing::Layer][..]);
+    for (model, precision, policies) in
+        [("yolov12n", None, n), ("yolov12n", Some(Precision::Bf16), n), ("yolov12m", None, m)]
+    {
+        let case = Case { model, path: FLASH, precision };
+        for &policy in policies {
+            let [(_, small), (_, large)] = measured(case, policy, &[4, 8])[..] else {
+                unreachable!()
+            };
+            let needs = Needs::of(&case.network(), SIDE as u64, case.size(), policy);
+            let (predicted, found) = (needs.per_picture as i64, (large - small) / 4);
+            assert!(close(predicted, found), "{case:?} {policy:?}: {predicted} of {found}");
+        }
+    }
 }

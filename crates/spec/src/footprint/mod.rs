@@ -39,7 +39,7 @@ impl Needs {
         let inputs = network.kept(side, size, Checkpointing::LayerHead).per_picture;
         let again = match policy {
             Checkpointing::None | Checkpointing::Attention => 0,
-            _ => inputs + kept.again + kept.raw_full,
+            _ => inputs + kept.again + kept.gradients,
         };
         Self {
             fixed: kept.fixed + STATE * FULL * kept.parameters,

@@ -54,8 +54,8 @@ pub(super) fn run(args: &Args) -> Result<Value, TrainerError> {
     numerics::apply(&Compute { attention, numerics, ..Compute::default() }, args.device.0)?;
     let precision = numerics::precision(args.amp)?;
     numerics::try_attention(attention, precision)?;
-    let mut session = Session::new(args)?;
     let taken = Taken::begin(args.device.0)?;
+    let mut session = Session::new(args)?;
     let (mut saved, mut loss, mut rate, mut started) = (0, 0.0, None, Instant::now());
     for step in 0..args.steps {
         if step == WARM {
