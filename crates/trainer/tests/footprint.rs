@@ -94,15 +94,14 @@ fn what_forward_keeps_is_foreseen_in_mixed_precision_and_with_plain_attention() 
     }
 }
 
-/// What does not grow with the batch, such as the gradient of the largest weight, is not in this.
+/// What does not grow with the batch, such as the gradient of the largest weight, is not in this: so
+/// small a step in bf16 is ruled by it where all but weights runs again.
 #[test]
 fn what_each_picture_takes_at_most_is_foreseen() {
     tch::set_num_threads(1);
-    let (n, m) = (&Checkpointing::ALL[..], &[Checkpointing::Layer][..]);
-    for (model, precision, policies) in
-        [("yolov12n", None, n), ("yolov12n", Some(Precision::Bf16), n), ("yolov12m", None, m)]
-    {
-        let case = Case { model, path: FLASH, precision };
+    let all = &Checkpointing::ALL[..];
+    for (precision, policies) in [(None, all), (Some(Precision::Bf16), &all[..3])] {
+        let case = Case { model: "yolov12n", path: FLASH, precision };
         for &policy in policies {
             let [(_, small), (_, large)] = measured(case, policy, &[4, 8])[..] else {
                 unreachable!()
