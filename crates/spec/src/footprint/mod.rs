@@ -83,8 +83,8 @@ mod tests {
             ("yolo12x", 59_210_784),
         ] {
             let large = name.ends_with(['l', 'x']);
-            let network = Network::parse(name, 80, AttentionPath::Flash).expect("a model");
-            let network = Network { residual_scaling: large, ..network };
+            let mut network = Network::parse(name, 80, AttentionPath::Flash).expect("a model");
+            network.residual_scaling = large;
             let kept = network.kept(64, FULL, Checkpointing::None);
             assert_eq!(kept.parameters + 16, published, "{name}");
         }
