@@ -83,7 +83,7 @@ impl Settings {
             Some(folder) => ConfigFile::read(&folder.join("ybox/config.yaml"))?,
             None => ConfigFile::default(),
         };
-        let registries = Registries::resolve(file.insecure_registries.clone(), &here);
+        let registries = Registries::resolve(&file, &here);
         let downloads = Downloads::resolve(flags.downloads, file, &here)?;
         Ok(Self { home: here.join(home), project, json: flags.json, downloads, registries })
     }

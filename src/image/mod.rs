@@ -12,6 +12,7 @@ mod contents;
 mod deb;
 mod elf;
 mod error;
+pub mod garbage;
 mod hashing;
 mod input;
 mod layer;
@@ -23,6 +24,7 @@ mod rootfs;
 mod stamp;
 mod store;
 mod unpack;
+mod usage;
 mod wheel;
 
 use ybox_spec::Digest;

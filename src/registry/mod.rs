@@ -16,6 +16,7 @@ mod pull;
 mod push;
 mod referrers;
 mod retry;
+mod run;
 mod strict;
 mod upload;
 
@@ -27,4 +28,5 @@ pub use manifest::{Fetched, LARGEST_MANIFEST};
 pub use place::{Place, Version};
 pub use pull::{Pulled, Remote};
 pub use push::Sent;
+pub use run::{RUN_TYPE, RemoteRun};
 pub use upload::Pushed;

@@ -25,6 +25,8 @@ pub struct ConfigFile {
     pub offline: bool,
     /// Registries (`HOST[:PORT]`) that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// Repositories (`HOST/REPOSITORY`) that have the images of runs.
+    pub image_repositories: Vec<String>,
 }
 
 impl ConfigFile {
