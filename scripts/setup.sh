@@ -63,9 +63,10 @@ if ! rust_is_new_enough; then
     say "this release has no rustup package: install Rust $rust or newer, then call this again"
     exit 1
   fi
-  say "installing Rust $rust or newer"
-  rustup toolchain install stable --profile minimal --component clippy,rustfmt
-  rustup default stable
+  pinned=$(sed -n 's/^rustc version \([^ ]*\).*/\1/p' scripts/trainer-toolchain.txt)
+  say "installing Rust $pinned"
+  rustup toolchain install "$pinned" --profile minimal --component clippy,rustfmt
+  rustup default "$pinned"
 fi
 
 ybox=target/release/ybox

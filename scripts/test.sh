@@ -41,6 +41,8 @@ fi
 
 say "the oracle for COCO metrics"
 scripts/oracle-venv.sh
+say "the oracle for signatures"
+scripts/cosign.sh
 
 say "the image"
 target/release/ybox build cpu

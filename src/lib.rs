@@ -1,6 +1,7 @@
 //! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
 //! verifiable results.
 
+pub mod cdi;
 mod check;
 pub mod cli;
 mod contents;
@@ -20,4 +21,5 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod synth;
+pub mod trust;
 pub mod ui;

@@ -7,15 +7,18 @@ mod diff;
 mod fetch;
 mod gc;
 mod images;
+mod key;
 mod lock;
 mod plan;
 mod probe;
+mod provenance;
 mod pull;
 mod push;
 mod replay;
 mod report;
 mod run;
 mod runs;
+mod sbom;
 mod verify;
 mod weights;
 
@@ -52,6 +55,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Print an image's bill of materials
+    Sbom(sbom::Args),
+    /// Print where an image or a run comes from
+    Provenance(provenance::Args),
     /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
@@ -72,6 +79,8 @@ enum Verb {
     Gc(gc::Args),
     /// Make and check data sets
     Data(data::Args),
+    /// Make keys to sign images with
+    Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
 }
@@ -147,6 +156,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Sbom(args) => sbom::run(args, &context),
+        Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
@@ -157,6 +168,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Pull(args) => pull::run(args, &context),
         Verb::Gc(args) => gc::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),
     }
 }

@@ -25,7 +25,7 @@ pub struct Garbage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A blob of no image, or the record of a layer without a blob.
+    /// A blob of no image and of nothing that is attached to one; a list that names such blobs.
     Blob,
     /// What an interrupted build, pull or unpacking left.
     Unfinished,
@@ -75,6 +75,12 @@ impl Store {
                 add(Kind::Blob, path);
             }
         }
+        for path in entries(&self.layout.join("attached")).map_err(failed())? {
+            let config = digest_named(&path.with_extension(""));
+            if config.is_some_and(|config| !kept.configs.contains(&config)) {
+                add(Kind::Blob, path);
+            }
+        }
         for path in entries(self.scratch()).map_err(failed())? {
             add(Kind::Unfinished, path);
         }
@@ -114,6 +120,7 @@ impl Store {
         for image in self.images()?.iter().filter(|image| !without.contains(image)) {
             kept.configs.insert(image.config);
             kept.blobs.extend(self.blobs_of(image)?.into_iter().map(|(_, digest)| digest));
+            kept.blobs.extend(self.attached_blobs(image)?);
             kept.diff_ids.extend(self.layers(image)?.iter().map(|layer| layer.diff_id));
         }
         Ok(kept)

@@ -184,19 +184,26 @@ impl Store {
         config: &Digest,
     ) -> Result<(), ImageError> {
         let manifest = annotated(manifest, CONFIG, &config.to_string());
-        let failed =
-            |doing| ImageError::io(format!("{doing} the image store {}", self.layout.display()));
-        let lock = File::create(self.layout.join(".lock"))
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(failed("lock"))?;
+        let lock = self.lock()?;
         let before = self.index()?;
         let after = oci::index(retagged(before.manifests(), reference, manifest)?);
         if after != before {
-            files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after))
-                .map_err(failed("write the index of"))?;
+            files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after)).map_err(
+                ImageError::io(format!(
+                    "write the index of the image store {}",
+                    self.layout.display()
+                )),
+            )?;
         }
         drop(lock);
         Ok(())
+    }
+
+    /// Keeps others from changing what the store lists; released when dropped.
+    pub(super) fn lock(&self) -> Result<File, ImageError> {
+        File::create(self.layout.join(".lock"))
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(ImageError::io(format!("lock the image store {}", self.layout.display())))
     }
 
     pub(super) fn index(&self) -> Result<ImageIndex, ImageError> {
@@ -228,7 +235,7 @@ impl Store {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ImageError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ImageError> {
     serde_json::from_slice(bytes).map_err(|e| ImageError::malformed(what, e))
 }
 

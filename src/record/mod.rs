@@ -9,6 +9,7 @@ mod memory;
 mod parcel;
 mod places;
 mod seal;
+pub mod statement;
 mod survey;
 pub mod verify;
 

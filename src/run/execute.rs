@@ -316,6 +316,7 @@ pub(super) fn container_of(
         user: engine.user(),
         pids_limit: PIDS_LIMIT,
         shm_size: SHM_SIZE,
+        gpus: Vec::new(),
     }
 }
 

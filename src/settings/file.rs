@@ -14,6 +14,8 @@ use super::{SettingsError, yaml};
 pub struct ConfigFile {
     /// Python package index (PEP 503 or 691).
     pub python_index: Option<String>,
+    /// Indexes to look in for what the first one lacks, in order.
+    pub python_extra_indexes: Option<Vec<String>>,
     /// Debian mirrors by archive: `debian`, `debian-security`.
     pub deb_mirrors: BTreeMap<String, String>,
     /// Keyring that the Debian archives are signed with.

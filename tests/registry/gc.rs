@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use ybox::image::{Store, StoredImage};
+use ybox::image::{IN_TOTO, LOCK, SPDX, Store, StoredImage};
 use ybox_spec::config::Task;
 
 use super::faults::nothing_wrong_is_visible;
@@ -75,6 +75,12 @@ fn a_former_image_goes_when_asked_and_takes_its_unpacked_form_along() {
     assert_eq!(store.unpack(&image).unwrap().mended, None);
     drop(store);
     assert!(project.build().unwrap().layers.iter().all(|layer| layer.reused));
+    // What is attached to the image that stays has stayed, too.
+    let store = project.store();
+    assert!(!store.attached(&image).unwrap().is_empty());
+    for kind in [SPDX, IN_TOTO, LOCK] {
+        assert!(store.attached_document(&image, kind).unwrap().is_some(), "{kind}");
+    }
 }
 
 #[test]
