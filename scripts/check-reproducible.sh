@@ -22,10 +22,13 @@ second=$work/another/place/with-a-longer-name
 
 say() { echo "reproducible: $*" >&2; }
 
-# copy FOLDER: the last commit.
+commit=$(git -C "$project" rev-parse HEAD)
+
+# copy FOLDER: the commit that was the last when this began.
 copy() {
   mkdir -p "$(dirname "$1")"
   git clone --quiet "$project" "$1"
+  git -C "$1" checkout --quiet "$commit"
 }
 
 # elsewhere FOLDER COMMAND...: runs a command in FOLDER as another user of another host, with

@@ -46,6 +46,13 @@ pub fn facts(content: &Content) -> io::Result<Option<Facts>> {
     }
 }
 
+/// The name by which programs ask for the library in `file`; none if it is none or has none.
+pub fn soname(file: std::fs::File) -> Option<String> {
+    let cache = ReadCache::new(file);
+    let is_library = cache.read_bytes_at(0, 4).is_ok_and(is_elf);
+    is_library.then(|| parse(&cache).ok()?.soname)?
+}
+
 fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
 }

@@ -13,6 +13,8 @@ mod deb;
 mod driver;
 mod elf;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod fit;
 mod hashing;
 mod input;
@@ -39,6 +41,7 @@ pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch}
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
+pub use elf::soname;
 pub use error::ImageError;
 pub use input::InputError;
 pub use layer::{PACKER_REVISION, TreeError};

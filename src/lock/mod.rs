@@ -6,6 +6,8 @@ mod deb;
 mod diff;
 mod error;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod recipe;
 mod resolve;
 mod variants;

@@ -9,6 +9,8 @@ mod client;
 mod connect;
 mod credentials;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod landing;
 mod manifest;
 mod place;

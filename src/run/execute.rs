@@ -310,6 +310,7 @@ pub(super) fn container_of(
         user: engine.user(),
         pids_limit: PIDS_LIMIT,
         shm_size: SHM_SIZE,
+        gpus: Vec::new(),
     }
 }
 

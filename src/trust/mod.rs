@@ -3,6 +3,8 @@
 //! how they travel is `image`'s and `registry`'s business.
 
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod key;
 mod key_files;
 mod passphrase;
