@@ -28,12 +28,13 @@ Settings:
   cfg=FILE              settings to use instead of the model's preset
   batch=auto            the largest batch that fits into memory (train)
   resume=RUN            go on with a training that was killed or interrupted
+  time=HOURS            stop then, with what was reached; resume=RUN goes on (train)
   workers= cache= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
                         change no result
 
 Standard output ends with the input hash, the result hash and the run hash.
 
-Exit status: 0 the run is complete and recorded; 1 refused, or the trainer failed and said why;
+Exit status: 0 the run is complete, or has spent its time=, and is recorded; 1 refused, or the trainer failed and said why;
 2 bad usage or something unexpected; 3 out of memory; 130 stopped by Ctrl-C (once: saved and
 recorded as interrupted; twice: killed, without a record).";
 
@@ -95,7 +96,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let (finished, mut view) = carry_out(&order, facts, args.engine, context, &store)?;
     report(&finished, &directory, &mut view, context.settings.json);
     Ok(match finished.record.status {
-        Status::Completed => ExitStatus::Yes,
+        Status::Completed | Status::OutOfTime => ExitStatus::Yes,
         Status::Interrupted => ExitStatus::Interrupted,
     })
 }

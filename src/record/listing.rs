@@ -26,6 +26,8 @@ const SHORTEST_PREFIX: usize = 6;
 pub enum RunState {
     Completed,
     Interrupted,
+    #[serde(rename = "out-of-time")]
+    OutOfTime,
     Running,
     /// Neither running nor recorded: it failed, or was killed.
     Unfinished,
@@ -38,6 +40,7 @@ impl RunState {
         match self {
             Self::Completed => "completed",
             Self::Interrupted => "interrupted",
+            Self::OutOfTime => "out-of-time",
             Self::Running => "running",
             Self::Unfinished => "unfinished",
             Self::Damaged => "damaged",
@@ -195,6 +198,7 @@ fn state(folder: &Path, record_there: bool, record: Option<&Record>) -> RunState
     match record.map(|r| r.status) {
         Some(Status::Completed) => RunState::Completed,
         Some(Status::Interrupted) => RunState::Interrupted,
+        Some(Status::OutOfTime) => RunState::OutOfTime,
         None if record_there => RunState::Damaged,
         None if is_locked(folder) => RunState::Running,
         None => RunState::Unfinished,

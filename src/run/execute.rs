@@ -360,6 +360,9 @@ fn container(
             arguments.extend(["--memory".to_owned(), memory.clone()]);
         }
         arguments.extend(["--checkpoint-every".into(), order.launch.checkpoint_every.clone()]);
+        if let Some(hours) = order.launch.time {
+            arguments.extend(["--time".to_owned(), hours.to_string()]);
+        }
         arguments.extend(order.stop_after.map(stop_after).into_iter().flatten());
     }
     if let Some(weights) = &order.weights {
