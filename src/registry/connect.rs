@@ -1,6 +1,8 @@
 //! The first contact with a registry: TLS, unless somebody said that this one may be spoken to
 //! without. That goes for registries of this machine too.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
@@ -66,17 +68,17 @@ async fn first_contact(
         }
     };
     match greet("https").await {
-        Err(RegistryError::Tls { .. }) if insecure => greet("http").await,
+        Err(_) if insecure => greet("http").await,
         answer => answer,
     }
 }
 
 /// Whether somebody answered, but no TLS, or with a certificate that nobody vouches for.
 fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
             return true;
         }
         next = error.source();

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use ybox_spec::Digest;
 
 use crate::image::ImageError;
+use crate::trust::TrustError;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,8 @@ pub enum RegistryError {
     Io { doing: String, source: io::Error },
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn in_brackets(text: &str) -> String {
@@ -107,6 +110,7 @@ impl Explain for RegistryError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Image(error) => return error.hint(),
+            Self::Trust(error) => return error.hint(),
             Self::NoHost { reference } => {
                 return Some(format!(
                     "write it with its host: HOST/{reference}, or docker.io/{reference} for Docker \
@@ -144,6 +148,7 @@ impl Explain for RegistryError {
     fn exit(&self) -> u8 {
         match self {
             Self::Image(error) => error.exit(),
+            Self::Trust(error) => error.exit(),
             Self::Unauthorized { .. }
             | Self::Denied { .. }
             | Self::NotFound(_)
