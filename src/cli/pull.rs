@@ -13,6 +13,7 @@ use crate::image::Store;
 use crate::record::remember_place;
 use crate::registry::{Place, Pulled, RegistryError, Remote, connect};
 use crate::settings::RegistryFlags;
+use crate::trust::{Evidence, Policy, signatures};
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
@@ -44,12 +45,21 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         show_run(&arrived, context)?;
         return Ok(ExitStatus::Yes);
     }
+    let policy = Policy::of(&context.settings)?;
     let progress = context.progress();
     let start = Instant::now();
     let (remote, pulled) = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
         let remote = repository.find_image(&place).await?;
+        let attached = repository.pull_attached(&remote.manifest.digest).await?;
+        if let Some(policy) = &policy {
+            let manifests = vec![remote.manifest.digest];
+            let signatures = signatures(&attached)?;
+            let evidence = Evidence { manifests, signatures, built_here: false };
+            policy.judge(&place.name(), &evidence)?;
+        }
         let pulled = repository.pull_image(&remote, &store, &place.local(), &progress).await?;
+        store.take_in(&pulled.image, &attached)?;
         Ok::<_, RegistryError>((remote, pulled))
     })?;
     show(&place, &remote, &pulled, start, context.settings.json);

@@ -1,14 +1,16 @@
 //! `ybox push`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
 
+use super::key::PassphraseArgs;
 use super::{Context, ExitStatus};
 use crate::image::{Store, StoredImage};
 use crate::record::{Parcel, file, find_run};
-use crate::registry::{Place, Sent, Version, connect};
+use crate::registry::{Place, RegistryError, Sent, Version, connect};
 use crate::report;
 use crate::settings::RegistryFlags;
 use crate::ui::Failure;
@@ -33,6 +35,11 @@ pub struct Args {
     /// run hash
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+    /// Sign it with the private key in this file
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -51,11 +58,17 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
         return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
     }
+    let key = args.sign.as_deref().map(|path| args.passphrase.open(path)).transpose()?;
     let progress = context.progress().of_uploads();
     let start = Instant::now();
     let sent = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
-        repository.push_image(&store, &image, &version, &progress).await
+        // Under its tag only when what goes with it is there.
+        let untagged = Version::Digest(image.manifest);
+        let sent = repository.push_image(&store, &image, &untagged, &progress).await?;
+        repository.push_attached(&store, &image, key.as_ref()).await?;
+        repository.push_image(&store, &image, &version, &progress).await?;
+        Ok::<_, RegistryError>(sent)
     })?;
     if args.image.is_some() {
         store.name(&image, &place.local())?;

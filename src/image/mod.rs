@@ -43,7 +43,7 @@ use ybox_spec::Digest;
 pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
-pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
+pub use attachments::{Artifact, Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;

@@ -9,6 +9,7 @@ use ybox_spec::Digest;
 
 use crate::image::ImageError;
 use crate::record::ParcelError;
+use crate::trust::TrustError;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,8 @@ pub enum RegistryError {
     Parcel(#[from] ParcelError),
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn in_brackets(text: &str) -> String {
@@ -131,6 +134,7 @@ impl Explain for RegistryError {
             Self::NoImage { .. } => "build it from the same lock and trainer, or pull it",
             Self::OtherImage { .. } => "ask whoever pushed the run to push it again",
             Self::SeveralRuns { .. } => "name one of them by its digest",
+            Self::Trust(error) => return error.hint(),
             Self::NoHost { reference } => {
                 return Some(format!(
                     "write it with its host: HOST/{reference}, or docker.io/{reference} for Docker \
@@ -169,6 +173,7 @@ impl Explain for RegistryError {
         match self {
             Self::Image(error) => error.exit(),
             Self::Parcel(error) => error.exit(),
+            Self::Trust(error) => error.exit(),
             Self::Unauthorized { .. }
             | Self::Denied { .. }
             | Self::NotFound(_)

@@ -2,6 +2,7 @@
 //! and every byte that arrives is compared with its digest before anything sees it. What an image
 //! is made of and where it is kept is `image`'s.
 
+mod attached;
 mod auth;
 mod blob;
 mod challenge;

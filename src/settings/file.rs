@@ -25,6 +25,8 @@ pub struct ConfigFile {
     /// PEM file of certificate authorities to trust beside the system's.
     pub certificates: Option<PathBuf>,
     pub offline: bool,
+    /// The trust policy.
+    pub trust: Option<PathBuf>,
     /// Registries (`HOST[:PORT]`) that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
     /// Repositories (`HOST/REPOSITORY`) that have the images of runs.
