@@ -1,6 +1,7 @@
 //! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
 //! verifiable results.
 
+pub mod cdi;
 mod check;
 pub mod cli;
 mod contents;

@@ -50,7 +50,7 @@ fn verdict(driver: &StandIn, wishes: &[&str]) -> String {
 fn each_machine_gets_its_variant_and_path_or_its_refusal() {
     let folder = tempfile::tempdir().unwrap();
     let driver = StandIn::new(folder.path(), "");
-    let machines: [(String, &[&str], &str); 15] = [
+    let machines: Vec<(String, &[&str], &str)> = vec![
         (standin_driver::t4(), &[], "cuda13 efficient fp16"),
         (standin_driver::t4(), &["attention=flash"], "flash-needs-sm80"),
         (standin_driver::t4(), &["dtype=bf16"], "dtype-not-on-arch"),
@@ -65,7 +65,18 @@ fn each_machine_gets_its_variant_and_path_or_its_refusal() {
         (standin_driver::two_gpus(), &[], "cuda13 efficient fp16"),
         (standin_driver::two_gpus(), &["device=0"], "cuda13 flash bf16"),
         (standin_driver::two_gpus_apart(), &[], "mixed-gpus-no-common-stack"),
+        (
+            standin_driver::two_gpus(),
+            &["device=GPU-00000000-0000-4000-8000-000000000001"],
+            "cuda13 efficient fp16",
+        ),
+        (standin_driver::two_gpus(), &["device=GPU-0000"], "no-such-device"),
+        (standin_driver::two_gpus(), &["device=cuda:0,1"], "cuda13 efficient fp16"),
+        (standin_driver::two_gpus(), &["device=2"], "no-such-device"),
         (standin_driver::old_driver(), &[], "driver-too-old"),
+        (standin_driver::full(), &[], "gpu-memory-short"),
+        (standin_driver::full(), &["device=cpu"], "cpu flash fp32"),
+        (standin_driver::broken(999, 9), &[], "driver-unknown"),
     ];
     for (table, wishes, expected) in machines {
         driver.becomes(&table);
@@ -86,6 +97,44 @@ fn what_the_driver_says_is_what_is_probed() {
     assert_eq!(second["capability"], "8.9");
     assert_eq!(second["memory"], 22_u64 << 30);
     assert_eq!(second["pci"], "0000:02:00.0");
+}
+
+/// `cuInit` fails in many ways, each with its own remedy, while NVML goes on listing GPUs.
+#[test]
+fn a_driver_that_fails_is_said_with_what_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = StandIn::new(folder.path(), "");
+    for (code, name, remedy) in [
+        (999, "CUDA_ERROR_UNKNOWN", "nvidia_uvm"),
+        (803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "reboot"),
+        (804, "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", "cuda-compat"),
+        (802, "CUDA_ERROR_SYSTEM_NOT_READY", "nvidia-fabricmanager"),
+        (100, "CUDA_ERROR_NO_DEVICE", "/dev/nvidia*"),
+        (34, "CUDA_ERROR_STUB_LIBRARY", "stubs"),
+    ] {
+        driver.becomes(&standin_driver::failing(code));
+        let plan = json(&ybox(&["--json", "plan"], &driver));
+        let refusal = &plan["refusals"][0];
+        assert_eq!(refusal["code"], "cuda-does-not-start", "{plan:#}");
+        assert!(refusal["reason"].as_str().unwrap().ends_with(name), "{refusal}");
+        assert!(refusal["remedy"].as_str().unwrap().contains(remedy), "{refusal}");
+    }
+}
+
+#[test]
+fn gpus_that_can_t_reach_each_other_make_a_plan_without_peer_access() {
+    let folder = tempfile::tempdir().unwrap();
+    let gpus = [
+        gpu(0, "NVIDIA GeForce RTX 4090", "8.9", 24),
+        gpu(1, "NVIDIA GeForce RTX 4090", "8.9", 24),
+    ];
+    let driver = StandIn::new(folder.path(), &new_driver(&gpus));
+    let plan = |wishes: &[&str]| json(&ybox(&[&["--json", "plan"], wishes].concat(), &driver));
+    assert_eq!(plan(&[])["p2p_disable"], Value::Null);
+    // NVML's "chipset not supported".
+    driver.becomes(&(new_driver(&gpus) + "p2p 1\n"));
+    assert_eq!(plan(&[])["p2p_disable"], true);
+    assert_eq!(plan(&["device=1"])["p2p_disable"], Value::Null);
 }
 
 #[test]

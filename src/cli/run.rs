@@ -12,9 +12,10 @@ use ybox_spec::record::Status;
 use super::probe::{Pretend, learn_once};
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host, Selection, StopRequests};
-use crate::image::Store;
+use crate::image::{Store, StoredImage};
 use crate::probe::Facts;
 use crate::run::{self, Finished, Order, Request, Surroundings};
+use crate::trust::Policy;
 use crate::ui::{Failure, RunView, Screen};
 
 const AFTER_HELP: &str = "\
@@ -109,6 +110,7 @@ pub(super) fn carry_out(
     context: &Context,
     store: &Store,
 ) -> Result<(Finished, RunView), Failure> {
+    admit(store, &order.image, context)?;
     let selection = engine::select(engine, &Host::read(|name| std::env::var_os(name)), store)?;
     let screen = context.screen();
     let mut view = match context.settings.json {
@@ -132,6 +134,14 @@ pub(super) fn carry_out(
         &mut view,
     )?;
     Ok((finished, view))
+}
+
+/// Fails where there is a trust policy and it refuses the image.
+pub(super) fn admit(store: &Store, image: &StoredImage, context: &Context) -> Result<(), Failure> {
+    if let Some(policy) = Policy::of(&context.settings)? {
+        policy.admit(store, image)?;
+    }
+    Ok(())
 }
 
 /// Which engine runs it, and why not one that is preferred.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::plan::HandOver;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,8 @@ pub enum EngineError {
     NotStarted { reason: String },
     #[error("the image {reference} has no entry point")]
     NoEntryPoint { reference: String },
+    #[error("{}: {}", .0.code(), .0.sentence())]
+    Gpu(HandOver),
     #[error("cannot {action}")]
     Io {
         action: String,
@@ -76,6 +79,7 @@ impl Explain for EngineError {
                     .into()
             }
             Self::Bubblewrap { hint, .. } => hint.clone(),
+            Self::Gpu(reason) => reason.remedy(),
             Self::WentAway { .. } => {
                 "start the engine again; a run that was cut off can be resumed".into()
             }
@@ -92,6 +96,7 @@ impl Explain for EngineError {
             Self::NotAnswering { .. }
             | Self::NoneAnswers { .. }
             | Self::Bubblewrap { .. }
+            | Self::Gpu(_)
             | Self::NotLoaded { .. }
             | Self::Unreadable { .. } => 1,
             _ => 2,

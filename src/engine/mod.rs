@@ -6,6 +6,7 @@ mod addresses;
 mod docker;
 mod embedded;
 mod error;
+mod gpu;
 mod lines;
 mod ownership;
 mod select;
@@ -15,6 +16,7 @@ pub use addresses::{docker as docker_addresses, is_podman, podman as podman_addr
 pub use docker::Docker;
 pub use embedded::Embedded;
 pub use error::EngineError;
+pub use gpu::Gpu;
 pub use select::{Choice, Host, PassedOver, Selection, select};
 pub use user::{Caller, ContainerUser, HandOver, IdMapping, Ids, container_user};
 
@@ -40,6 +42,8 @@ pub struct Container {
     pub pids_limit: u32,
     /// Bytes of /dev/shm.
     pub shm_size: u64,
+    /// GPUs inside, and none else.
+    pub gpus: Vec<Gpu>,
 }
 
 /// A folder or file of the host inside the container.
@@ -94,6 +98,11 @@ pub trait Engine {
 
     /// Makes the stored image runnable here: loads it, or unpacks it. Quick when it already is.
     fn prepare(&self, image: &StoredImage) -> Result<(), Failure>;
+
+    /// What to tell of a container that is about to run.
+    fn notes(&self, _container: &Container) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Runs the container to its end, handing over each line as it is written.
     fn run(

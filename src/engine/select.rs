@@ -30,6 +30,8 @@ pub struct Host {
     pub podman: Vec<String>,
     /// Folders with programs (`PATH`).
     pub path: Vec<PathBuf>,
+    /// The folder that stands for `/` where CDI specifications are looked for.
+    pub cdi_root: PathBuf,
 }
 
 impl Host {
@@ -43,6 +45,7 @@ impl Host {
             docker: docker_addresses(text),
             podman: podman_addresses(text),
             path: variable("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default(),
+            cdi_root: "/".into(),
         }
     }
 }
@@ -97,15 +100,15 @@ const KINDS: [Kind; 3] = [
 ];
 
 fn docker(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Docker::connect("docker", &host.docker, host.caller, store)?))
+    Ok(Box::new(Docker::connect("docker", &host.docker, host, store)?))
 }
 
 fn podman(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Docker::connect("podman", &host.podman, host.caller, store)?))
+    Ok(Box::new(Docker::connect("podman", &host.podman, host, store)?))
 }
 
 fn embedded(host: &Host, store: &Store) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(Embedded::find(&host.path, host.caller, store)?))
+    Ok(Box::new(Embedded::find(host, store)?))
 }
 
 #[cfg(test)]

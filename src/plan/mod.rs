@@ -8,6 +8,8 @@
 
 mod code;
 mod compute;
+mod handover;
+mod peers;
 mod pretend;
 mod refusal;
 mod report;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use ybox_spec::config::{AttentionPath, Numerics};
 
 pub use code::Code;
+pub use handover::HandOver;
 pub use pretend::{PretendError, pretend};
 pub use refusal::{GpuLabel, Refusal};
 pub use report::{SCHEMA, human, json};
@@ -132,6 +135,9 @@ pub struct Plan {
     pub kernel: String,
     pub dtype: Dtype,
     pub numerics: Numerics,
+    /// Whether NCCL is to be kept from direct access between the GPUs (`NCCL_P2P_DISABLE=1`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub p2p_disable: bool,
     /// Whether everything that it rests on is known to be right.
     pub verified: bool,
     /// In the order in which they were considered.
@@ -171,6 +177,7 @@ fn decide(facts: &Facts, request: &Request, tables: &Tables, trail: &mut Trail) 
         kernel: compute.kernel,
         dtype: compute.dtype,
         numerics: compute.numerics,
+        p2p_disable: peers::disable(&target, facts, trail),
         verified: false,
         rules: Vec::new(),
     })

@@ -65,6 +65,8 @@ pub fn pretend(specification: &str, tables: &Tables) -> Result<Facts, PretendErr
         memory: Memory { total: unsaid(), limit: unsaid() },
         system: System { name: unsaid(), kernel: unsaid(), glibc: unsaid(), wsl: Fact::Is(wsl) },
         driver,
+        apart: Vec::new(),
+        barred_nodes: Vec::new(),
         nvidia_devices: Fact::Is((0..gpus.len()).map(device).collect()),
         gpus: Fact::Is(if shown { gpus.iter().enumerate().map(gpu).collect() } else { Vec::new() }),
         engines: Engines { docker: unsaid(), podman: unsaid(), bubblewrap: unsaid() },
@@ -178,7 +180,7 @@ fn driver(
         Some(cuda) => Fact::Is(cuda),
         None => Fact::unknown(format!("branch {} is in no table", version.branch())),
     };
-    Ok(Fact::Is(Driver { version: Fact::Is(version), cuda }))
+    Ok(Fact::Is(Driver { version: Fact::Is(version), cuda, trouble: None }))
 }
 
 /// A branch alone won't do: what a driver runs depends on its full version.
@@ -215,12 +217,17 @@ fn gpu((index, known): (usize, &KnownGpu<'_>)) -> Gpu {
         uuid: unsaid(),
         capability: Fact::Is(known.capability),
         memory: unsaid(),
+        free: unsaid(),
         pci: unsaid(),
     }
 }
 
 fn device(index: usize) -> PciDevice {
-    PciDevice { pci: format!("0000:{:02x}:00.0", index + 1), id: "10de:pretended".into() }
+    PciDevice {
+        pci: format!("0000:{:02x}:00.0", index + 1),
+        id: "10de:pretended".into(),
+        iommu: None,
+    }
 }
 
 #[cfg(test)]

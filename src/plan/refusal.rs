@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use ybox_spec::config::AttentionPath;
 
 use super::code::Code;
+use super::handover::HandOver;
 use super::{Dtype, Variant};
 use crate::probe::version::{Capability, CudaVersion, DriverVersion};
 
@@ -40,10 +41,25 @@ pub enum Refusal {
         devices: Vec<String>,
         driver: String,
     },
+    /// `wanted`: an index or the beginning of a UUID, which `have` must match once.
     NoSuchDevice {
-        index: u32,
-        have: Vec<u32>,
+        wanted: String,
+        have: Vec<String>,
     },
+    /// The driver shows GPUs, but CUDA can't use them.
+    CudaDoesNotStart {
+        reason: String,
+    },
+    /// The control group no longer lets these device nodes be opened.
+    GpuLostInContainer {
+        nodes: Vec<String>,
+    },
+    /// Bytes that nothing uses.
+    GpuMemoryShort {
+        gpu: GpuLabel,
+        free: u64,
+    },
+    HandOver(HandOver),
     DriverTooOld {
         variant: Variant,
         have: DriverVersion,
@@ -126,6 +142,10 @@ impl Refusal {
             Self::NoDriver { .. } => Code::NoDriver,
             Self::GpuNotShown { .. } => Code::GpuNotShown,
             Self::NoSuchDevice { .. } => Code::NoSuchDevice,
+            Self::CudaDoesNotStart { .. } => Code::CudaDoesNotStart,
+            Self::GpuLostInContainer { .. } => Code::GpuLostInContainer,
+            Self::GpuMemoryShort { .. } => Code::GpuMemoryShort,
+            Self::HandOver(reason) => reason.code(),
             Self::DriverTooOld { .. } => Code::DriverTooOld,
             Self::DriverTooNew { .. } => Code::DriverTooNew,
             Self::DriverUnknown { .. } => Code::DriverUnknown,
@@ -163,9 +183,27 @@ impl Refusal {
                 "there is NVIDIA hardware at {}, but the driver ({driver}) shows no GPU",
                 devices.join(", ")
             ),
-            Self::NoSuchDevice { index, have } => {
-                format!("there is no GPU {index}; there are {}", listed(have))
+            Self::NoSuchDevice { wanted, have } if wanted.starts_with("GPU-") => {
+                format!("{wanted} is not the beginning of one GPU's UUID; there are {}", listed(have))
             }
+            Self::NoSuchDevice { wanted, have } => {
+                format!("there is no GPU {wanted}; there are {}", listed(have))
+            }
+            Self::CudaDoesNotStart { reason } => {
+                format!("the driver shows GPUs, but CUDA does not start: {reason}")
+            }
+            Self::GpuLostInContainer { nodes } => format!(
+                "{} may no longer be opened: the GPU was taken from this container, as happens when \
+                 systemd reloads",
+                nodes.join(", ")
+            ),
+            Self::GpuMemoryShort { gpu, free } => {
+                let (free, least) = (free >> 20, LEAST_MEMORY >> 20);
+                format!(
+                    "{gpu} has {free} MiB of free memory, and {least} MiB is the least to start with"
+                )
+            }
+            Self::HandOver(reason) => reason.sentence(),
             Self::DriverTooOld { variant, have, need, cuda } => format!(
                 "{variant} is made with CUDA {cuda}, which needs driver {need} or newer; this is {have}"
             ),
@@ -250,6 +288,17 @@ impl Refusal {
                  hardware; {MEANWHILE}"
             ),
             Self::NoSuchDevice { .. } => "name one that is there: device=0 for the first".into(),
+            Self::CudaDoesNotStart { reason } => format!("{}; {MEANWHILE}", restart(reason)),
+            Self::GpuLostInContainer { .. } => {
+                "start this container again; it does not happen with \
+                                                CDI devices, or with Docker's cgroupfs driver"
+                    .into()
+            }
+            Self::GpuMemoryShort { .. } => format!(
+                "see with `nvidia-smi` what uses it, end that, or choose another GPU with device=; \
+                 {MEANWHILE}"
+            ),
+            Self::HandOver(reason) => reason.remedy(),
             Self::DriverTooOld { need, .. } => {
                 format!("install driver {need} or newer; {MEANWHILE}")
             }
@@ -312,8 +361,33 @@ impl Serialize for Refusal {
     }
 }
 
-fn listed(indexes: &[u32]) -> String {
-    let names: Vec<_> = indexes.iter().map(ToString::to_string).collect();
+/// Bytes of free memory that CUDA's own context and a first batch need at the very least.
+pub const LEAST_MEMORY: u64 = 2 << 30;
+
+/// What makes CUDA start again, by the name of its error.
+fn restart(reason: &str) -> &'static str {
+    const MENDS: [(&str, &str); 5] = [
+        (
+            "SYSTEM_DRIVER_MISMATCH",
+            "the driver's libraries and its kernel module are of different versions: reboot",
+        ),
+        (
+            "COMPAT_NOT_SUPPORTED",
+            "this GPU can't use the forward compatibility libraries: take cuda-compat out of \
+             LD_LIBRARY_PATH",
+        ),
+        (
+            "SYSTEM_NOT_READY",
+            "start NVIDIA's fabric manager: `systemctl start nvidia-fabricmanager`",
+        ),
+        ("STUB_LIBRARY", "take CUDA's folder of stubs out of LD_LIBRARY_PATH"),
+        ("NO_DEVICE", "see whether this user may open /dev/nvidia* and the GPUs are not excluded"),
+    ];
+    let mend = MENDS.iter().find(|(name, _)| reason.contains(name));
+    mend.map_or("load the module again with `modprobe nvidia_uvm`, or reboot", |(_, mend)| mend)
+}
+
+fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 

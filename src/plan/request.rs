@@ -20,6 +20,15 @@ pub enum Device {
     Cuda,
     /// GPUs by their index.
     Gpus(Vec<u32>),
+    /// GPUs by the beginning of their UUID, such as `GPU-8932f937`.
+    Uuids(Vec<String>),
+}
+
+impl Device {
+    /// Whether a GPU is asked for.
+    pub fn is_gpu(&self) -> bool {
+        !matches!(self, Self::Auto | Self::Cpu)
+    }
 }
 
 /// Wishes; what is left out, `plan` chooses.
@@ -115,22 +124,33 @@ fn device(text: &str) -> Result<Device, ConfigError> {
 impl FromStr for Device {
     type Err = String;
 
-    /// `auto`, `cpu`, `cuda`, or indexes such as `0`, `cuda:1`, `0,1`.
+    /// `auto`, `cpu`, `cuda` or `all`, indexes such as `0`, `0,1`, `cuda:0,1`, or UUIDs.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => return Ok(Self::Auto),
             "cpu" => return Ok(Self::Cpu),
-            "cuda" => return Ok(Self::Cuda),
+            "cuda" | "all" => return Ok(Self::Cuda),
             _ => {}
         }
-        let indexes = text.strip_prefix("cuda:").unwrap_or(text).split(',').map(str::trim);
-        let mut gpus = indexes.map(str::parse).collect::<Result<Vec<u32>, _>>().map_err(|_| {
-            format!("`{text}` is not one of auto, cpu, cuda, or GPUs by index such as 0 or 0,1")
+        let list = text.split(',').map(str::trim);
+        if list.clone().all(|item| item.starts_with("GPU-") && item.len() > 4) {
+            return Ok(Self::Uuids(sorted(list.map(str::to_owned).collect())));
+        }
+        let indexes = list.map(|item| item.strip_prefix("cuda:").unwrap_or(item).parse());
+        let gpus = indexes.collect::<Result<Vec<u32>, _>>().map_err(|_| {
+            format!(
+                "`{text}` is not one of auto, cpu, cuda, all, GPUs by index such as 0 or 0,1, or \
+                 GPUs by UUID such as GPU-8932f937"
+            )
         })?;
-        gpus.sort_unstable();
-        gpus.dedup();
-        Ok(Self::Gpus(gpus))
+        Ok(Self::Gpus(sorted(gpus)))
     }
+}
+
+fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 impl fmt::Display for Device {
@@ -143,6 +163,7 @@ impl fmt::Display for Device {
                 let names: Vec<_> = indexes.iter().map(ToString::to_string).collect();
                 f.write_str(&names.join(","))
             }
+            Self::Uuids(uuids) => f.write_str(&uuids.join(",")),
         }
     }
 }
@@ -182,6 +203,11 @@ mod tests {
             ("cuda", Device::Cuda),
             ("cpu", Device::Cpu),
             ("1,1", Device::Gpus(vec![1])),
+            ("all", Device::Cuda),
+            ("cuda:0,1", Device::Gpus(vec![0, 1])),
+            ("cuda:0,cuda:1", Device::Gpus(vec![0, 1])),
+            ("[0, 1]", Device::Gpus(vec![0, 1])),
+            ("GPU-b,GPU-a", Device::Uuids(vec!["GPU-a".into(), "GPU-b".into()])),
         ] {
             assert_eq!(request(&[&format!("device={text}")]).unwrap().device, device);
         }
@@ -197,7 +223,9 @@ mod tests {
         );
         assert_eq!(error("dtype=fp8"), "dtype: `fp8` is not one of auto, fp32, fp16, bf16");
         assert!(error("device=gpu").starts_with("device: `gpu` is not one of auto, cpu, cuda"));
-        assert!(error("device=-1").starts_with("device: "));
+        for device in ["-1", "GPU-", "GPU-a,0", "0,,1", "[]", "cuda:"] {
+            assert!(error(&format!("device={device}")).starts_with("device: "), "{device}");
+        }
     }
 
     proptest! {

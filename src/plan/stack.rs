@@ -310,7 +310,8 @@ mod tests {
     fn without_a_version_the_driver_s_own_cuda_version_counts() {
         let mut unknown = facts("A100");
         let set = |facts: &mut Facts, cuda: Fact<crate::probe::version::CudaVersion>| {
-            facts.driver = Fact::Is(Driver { version: Fact::unknown("no NVML"), cuda });
+            let version = Fact::unknown("no NVML");
+            facts.driver = Fact::Is(Driver { version, cuda, trouble: None });
         };
         set(&mut unknown, Fact::Is("12.4".parse().unwrap()));
         let tables = Tables::built_in();

@@ -1,7 +1,7 @@
 //! Which devices a plan is for: the CPU, or which GPUs.
 
 use super::code::Code;
-use super::refusal::{GpuLabel, Refusal};
+use super::refusal::{GpuLabel, LEAST_MEMORY, Refusal};
 use super::request::{Device, Request};
 use super::tables::{Status, Tables};
 use super::{Decided, Trail, Variant};
@@ -96,7 +96,7 @@ fn contradiction(request: &Request) -> Option<Refusal> {
     let clash = match request.device {
         Device::Auto => false,
         Device::Cpu => !for_cpu,
-        Device::Cuda | Device::Gpus(_) => for_cpu,
+        Device::Cuda | Device::Gpus(_) | Device::Uuids(_) => for_cpu,
     };
     let variant = request.variant?;
     clash.then(|| Refusal::VariantNotForDevice { variant, device: request.device.to_string() })
@@ -104,6 +104,14 @@ fn contradiction(request: &Request) -> Option<Refusal> {
 
 /// The GPUs that the driver shows, or what became of them.
 fn present(facts: &Facts) -> Result<&[Gpu], Refusal> {
+    let trouble = facts.driver.known().and_then(|driver| driver.trouble.as_ref());
+    let shown = facts.gpus.known().is_some_and(|gpus| !gpus.is_empty()) && trouble.is_none();
+    if !shown && !facts.barred_nodes.is_empty() {
+        return Err(Refusal::GpuLostInContainer { nodes: facts.barred_nodes.clone() });
+    }
+    if let Some(reason) = trouble {
+        return Err(Refusal::CudaDoesNotStart { reason: reason.clone() });
+    }
     match &facts.gpus {
         Fact::Unknown { unknown } => Err(Refusal::DriverUnknown { reason: unknown.clone() }),
         Fact::Is(gpus) if !gpus.is_empty() => match &facts.driver {
@@ -132,13 +140,32 @@ fn missing(facts: &Facts) -> Refusal {
 }
 
 fn selected<'a>(gpus: &'a [Gpu], device: &Device) -> Result<Vec<&'a Gpu>, Refusal> {
-    let Device::Gpus(wanted) = device else { return Ok(gpus.iter().collect()) };
-    let have = || gpus.iter().map(|gpu| gpu.index).collect();
-    wanted
-        .iter()
-        .map(|index| gpus.iter().find(|gpu| gpu.index == *index).ok_or(*index))
-        .collect::<Result<_, _>>()
-        .map_err(|index| Refusal::NoSuchDevice { index, have: have() })
+    let no_such = |wanted: String, have| Refusal::NoSuchDevice { wanted, have };
+    match device {
+        Device::Gpus(wanted) => {
+            let have = || gpus.iter().map(|gpu| gpu.index.to_string()).collect();
+            let find = |index: &u32| gpus.iter().find(|gpu| gpu.index == *index);
+            let found = |index: &u32| find(index).ok_or_else(|| no_such(index.to_string(), have()));
+            wanted.iter().map(found).collect()
+        }
+        Device::Uuids(wanted) => {
+            let have = || gpus.iter().filter_map(|gpu| gpu.uuid.known().cloned()).collect();
+            let found =
+                |uuid: &String| by_uuid(gpus, uuid).ok_or_else(|| no_such(uuid.clone(), have()));
+            let mut found = wanted.iter().map(found).collect::<Result<Vec<_>, _>>()?;
+            found.sort_by_key(|gpu| gpu.index);
+            found.dedup_by_key(|gpu| gpu.index);
+            Ok(found)
+        }
+        Device::Auto | Device::Cpu | Device::Cuda => Ok(gpus.iter().collect()),
+    }
+}
+
+/// The one GPU whose UUID begins so, as CUDA reads them.
+fn by_uuid<'a>(gpus: &'a [Gpu], beginning: &str) -> Option<&'a Gpu> {
+    let begins = |gpu: &&Gpu| gpu.uuid.known().is_some_and(|uuid| uuid.starts_with(beginning));
+    let mut found = gpus.iter().filter(begins);
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn candidates(
@@ -176,6 +203,9 @@ fn candidate(
     {
         let (gpu, have) = (candidate.label(), have.clone());
         return Err(Refusal::DriverTooNew { gpu, have, last_branch });
+    }
+    if let Some(free) = gpu.free.known().copied().filter(|free| *free < LEAST_MEMORY) {
+        return Err(Refusal::GpuMemoryShort { gpu: candidate.label(), free });
     }
     let reason = format!("{}, compute capability {capability}", candidate.name);
     trail.passed(format!("GPU {}", gpu.index), Code::GpuUsable, reason);
@@ -266,6 +296,44 @@ mod tests {
         assert_eq!(of(&[0, 1]).unwrap().attention.name(), "efficient");
         assert_eq!(of(&[0, 2]).unwrap().variant, Variant::Cuda126);
         assert_eq!(of(&[3]), Err(vec!["no-such-device"]));
+    }
+
+    #[test]
+    fn uuids_pick_by_their_beginning_if_it_is_of_one_gpu() {
+        let mut mixed = facts("A100+T4");
+        let Fact::Is(gpus) = &mut mixed.gpus else { panic!("pretended GPUs") };
+        for (gpu, uuid) in gpus.iter_mut().zip(["GPU-8932f937", "GPU-89ab0000"]) {
+            gpu.uuid = Fact::Is(uuid.into());
+        }
+        let of = |uuids: &[&str]| {
+            let uuids = uuids.iter().map(|uuid| (*uuid).to_owned()).collect();
+            planned(&mixed, Device::Uuids(uuids)).map(|plan| plan.devices)
+        };
+        assert_eq!(of(&["GPU-89ab0000"]), Ok(vec![1]));
+        assert_eq!(of(&["GPU-89a", "GPU-893"]), Ok(vec![0, 1]));
+        assert_eq!(of(&["GPU-89a", "GPU-89ab"]), Ok(vec![1]));
+        assert_eq!(of(&["GPU-89"]), Err(vec!["no-such-device"]));
+        assert_eq!(of(&["GPU-ffff"]), Err(vec!["no-such-device"]));
+    }
+
+    #[test]
+    fn a_gpu_that_others_have_filled_is_refused_and_another_taken() {
+        let mut mixed = facts("A100+T4");
+        gpu_mut(&mut mixed).free = Fact::Is((2 << 30) - 1);
+        assert_eq!(planned(&mixed, Device::Auto), Err(vec!["gpu-memory-short"]));
+        assert_eq!(planned(&mixed, Device::Gpus(vec![1])).unwrap().devices, [1]);
+        gpu_mut(&mut mixed).free = Fact::Is(2 << 30);
+        assert_eq!(planned(&mixed, Device::Auto).unwrap().devices, [0, 1]);
+    }
+
+    #[test]
+    fn nodes_that_may_not_be_opened_explain_gpus_that_are_not_shown() {
+        let mut lost = facts("T4");
+        lost.barred_nodes = vec!["/dev/nvidiactl".into()];
+        assert!(planned(&lost, Device::Auto).is_ok(), "the GPU is shown all the same");
+        lost.gpus = Fact::unknown("NVML: an unknown internal error occurred");
+        assert_eq!(planned(&lost, Device::Auto), Err(vec!["gpu-lost-in-container"]));
+        assert_eq!(planned(&lost, Device::Cpu).unwrap().variant, Variant::Cpu);
     }
 
     #[test]

@@ -11,10 +11,11 @@ use cudarc::driver::sys::CUdevice_attribute::{
 };
 use cudarc::driver::{DriverError, result, sys};
 use nvml_wrapper::Nvml;
+use nvml_wrapper::enum_wrappers::device::{P2pCapabilitiesIndex, P2pStatus};
 use nvml_wrapper::error::NvmlError;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Fact, Gpu};
+use super::facts::{Apart, Fact, Gpu};
 use super::version::{CudaVersion, DriverVersion};
 
 /// Both libraries' answers, as one JSON document between the two processes.
@@ -35,6 +36,8 @@ pub struct NvmlAnswer {
     pub driver: Fact<DriverVersion>,
     pub cuda: Fact<CudaVersion>,
     pub devices: Fact<Vec<Gpu>>,
+    #[serde(default)]
+    pub apart: Vec<Apart>,
 }
 
 /// Asks both libraries. Never panics; a missing library is an absent answer.
@@ -106,6 +109,7 @@ fn cuda_device(ordinal: c_int) -> Gpu {
         uuid: ask("cuDeviceGetUuid", &|device| result::device::get_uuid(device).map(uuid_text)),
         capability: parsed(capability),
         memory: parsed(memory),
+        free: Fact::unknown("CUDA tells it only to who computes"),
         pci: ask("cuDeviceGetPCIBusId", &cuda_pci),
     }
 }
@@ -163,6 +167,7 @@ fn nvml() -> Fact<NvmlAnswer> {
             driver: parsed(nvml_fact(nvml.sys_driver_version())),
             cuda: nvml_cuda(&nvml),
             devices: unpanicked(|| nvml_devices(&nvml)),
+            apart: catch_unwind(AssertUnwindSafe(|| nvml_apart(&nvml))).unwrap_or_default(),
         }),
         Err(NvmlError::LibloadingError(error)) if is_missing(&error.to_string()) => {
             Fact::absent("libnvidia-ml.so.1 is not installed")
@@ -211,6 +216,7 @@ fn nvml_device(nvml: &Nvml, index: u32) -> Gpu {
                 device.cuda_compute_capability().map(|c| format!("{}.{}", c.major, c.minor)),
             )),
             memory: nvml_fact(device.memory_info().map(|info| info.total)),
+            free: nvml_fact(device.memory_info().map(|info| info.free)),
             pci: nvml_fact(device.pci_info().map(|info| pci_text(&info.bus_id))),
         },
         Err(error) => {
@@ -221,10 +227,25 @@ fn nvml_device(nvml: &Nvml, index: u32) -> Gpu {
                 uuid: Fact::unknown(&reason),
                 capability: Fact::unknown(&reason),
                 memory: Fact::unknown(&reason),
+                free: Fact::unknown(&reason),
                 pci: Fact::unknown(&reason),
             }
         }
     }
+}
+
+/// The pairs of GPUs that NVML denies access to each other's memory; what it can't tell is no denial.
+fn nvml_apart(nvml: &Nvml) -> Vec<Apart> {
+    let count = nvml.device_count().unwrap_or(0);
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b]));
+    let apart = |gpus: [u32; 2]| {
+        let [one, other] = gpus.map(|index| nvml.device_by_index(index).ok());
+        match one?.p2p_status(&other?, P2pCapabilitiesIndex::Read) {
+            Ok(P2pStatus::Ok | P2pStatus::Unknown) | Err(_) => None,
+            Ok(status) => Some(Apart { gpus, reason: format!("{status:?}") }),
+        }
+    };
+    pairs.filter_map(apart).collect()
 }
 
 fn nvml_fact<T>(answer: Result<T, NvmlError>) -> Fact<T> {

@@ -65,8 +65,14 @@ pub struct Facts {
     pub driver: Fact<Driver>,
     /// The GPUs that the NVIDIA driver shows, in the order of their PCI addresses.
     pub gpus: Fact<Vec<Gpu>>,
+    /// GPUs without access to each other's memory, as far as the driver tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Apart>,
     /// NVIDIA display devices on the PCI bus, whether or not a driver shows them.
     pub nvidia_devices: Fact<Vec<PciDevice>>,
+    /// Device nodes of the driver that are there, but that control groups keep from being opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred_nodes: Vec<String>,
     pub engines: Engines,
     pub container_toolkit: Fact<ContainerToolkit>,
 }
@@ -111,6 +117,9 @@ pub struct Driver {
     pub version: Fact<DriverVersion>,
     /// The newest CUDA version that the driver supports.
     pub cuda: Fact<CudaVersion>,
+    /// What CUDA says when it can't start, although the driver shows GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,8 +131,24 @@ pub struct Gpu {
     pub capability: Fact<Capability>,
     /// Bytes.
     pub memory: Fact<u64>,
+    /// Bytes that nothing uses at the moment.
+    #[serde(default = "unasked")]
+    pub free: Fact<u64>,
     /// PCI address, e.g. `0000:01:00.0`.
     pub pci: Fact<String>,
+}
+
+/// Of facts that an older ybox wrote.
+fn unasked<T>() -> Fact<T> {
+    Fact::unknown("not asked")
+}
+
+/// Two GPUs that can't reach each other's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apart {
+    pub gpus: [u32; 2],
+    /// In the driver's words.
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +157,10 @@ pub struct PciDevice {
     pub pci: String,
     /// Vendor and device, e.g. `10de:1eb8`.
     pub id: String,
+    /// How its memory accesses go through the IOMMU, in the kernel's words: `DMA` and `DMA-FQ` are
+    /// translated, `identity` is not. None without an IOMMU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iommu: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,6 +212,7 @@ mod tests {
         let driver = Driver {
             version: Fact::Is("535.129.03".parse().unwrap()),
             cuda: Fact::unknown("not asked"),
+            trouble: None,
         };
         for fact in [Fact::Is(driver), Fact::absent("no module"), Fact::unknown("timed out")] {
             let text = json(&fact);

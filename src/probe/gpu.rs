@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::driver::Answer;
-use super::facts::{Driver, Fact, Gpu};
+use super::driver::{Answer, CudaAnswer};
+use super::facts::{Apart, Driver, Fact, Gpu};
 use super::programs::output;
 use super::version::DriverVersion;
 
@@ -24,8 +24,10 @@ pub struct Questioner {
 /// The two libraries' answers, or why there are none.
 pub async fn ask(questioner: &Questioner, patience: Duration) -> Result<Answer, String> {
     let mut command = Command::new(&questioner.program);
-    // CUDA's own order puts the fastest GPU first; `nvidia-smi` and NVML go by PCI address.
+    // CUDA's own order puts the fastest GPU first; `nvidia-smi` and NVML go by PCI address. What is
+    // hidden from CUDA in this shell is there for a container all the same.
     command.args(&questioner.arguments).env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+    command.env_remove("CUDA_VISIBLE_DEVICES");
     if let Some(folder) = &questioner.libraries {
         command.env("LD_LIBRARY_PATH", folder);
     }
@@ -50,8 +52,7 @@ pub fn combine(
         }
         Ok(answer) => (driver(&answer, module), gpus(answer)),
         Err(reason) => {
-            let driver = module
-                .map(|version| Driver { version: Fact::Is(version), cuda: Fact::unknown(&reason) });
+            let driver = module.map(|version| only_module(version, &reason));
             (driver.map_or_else(|| Fact::unknown(&reason), Fact::Is), Fact::unknown(&reason))
         }
     }
@@ -64,10 +65,14 @@ fn without_libraries(
     match module {
         None => (Fact::absent(reason), Fact::Is(Vec::new())),
         Some(version) => (
-            Fact::Is(Driver { version: Fact::Is(version), cuda: Fact::unknown(reason) }),
+            Fact::Is(only_module(version, reason)),
             Fact::unknown(format!("the kernel module is loaded, but {reason}")),
         ),
     }
+}
+
+fn only_module(version: DriverVersion, reason: &str) -> Driver {
+    Driver { version: Fact::Is(version), cuda: Fact::unknown(reason), trouble: None }
 }
 
 fn driver(answer: &Answer, module: Option<DriverVersion>) -> Fact<Driver> {
@@ -81,7 +86,27 @@ fn driver(answer: &Answer, module: Option<DriverVersion>) -> Fact<Driver> {
     Fact::Is(Driver {
         version: version.or(module.map_or_else(|| Fact::unknown("no kernel module"), Fact::Is)),
         cuda: cuda.or(nvml.map_or_else(|| Fact::unknown("no NVML"), |n| n.cuda.clone())),
+        trouble: trouble(answer),
     })
+}
+
+/// Why CUDA has no GPUs where NVML has some.
+fn trouble(answer: &Answer) -> Option<String> {
+    let shown = answer.nvml.known()?.devices.known()?.len();
+    match &answer.cuda {
+        _ if shown == 0 => None,
+        Fact::Absent { absent: reason } | Fact::Unknown { unknown: reason } => Some(reason.clone()),
+        Fact::Is(CudaAnswer { devices: Fact::Is(devices), .. }) => {
+            devices.is_empty().then(|| "cuInit: CUDA_ERROR_NO_DEVICE".to_owned())
+        }
+        Fact::Is(cuda) => Some(cuda.devices.reason().to_owned()),
+    }
+}
+
+/// The pairs of GPUs without access to each other's memory.
+pub fn apart(answer: &Result<Answer, String>) -> Vec<Apart> {
+    let nvml = answer.as_ref().ok().and_then(|answer| answer.nvml.known());
+    nvml.map(|nvml| nvml.apart.clone()).unwrap_or_default()
 }
 
 /// NVML's list, completed from CUDA's: CUDA leaves out GPUs that are hidden from this process, and
@@ -114,6 +139,7 @@ fn completed(gpu: Gpu, others: &[Gpu]) -> Gpu {
             uuid: gpu.uuid.or(other.uuid),
             capability: gpu.capability.or(other.capability),
             memory: gpu.memory.or(other.memory),
+            free: gpu.free.or(other.free),
             pci: gpu.pci.or(other.pci),
         },
         None => gpu,
@@ -122,7 +148,7 @@ fn completed(gpu: Gpu, others: &[Gpu]) -> Gpu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::driver::{CudaAnswer, NvmlAnswer};
+    use super::super::driver::NvmlAnswer;
     use super::super::version::Capability;
     use super::*;
 
@@ -133,6 +159,7 @@ mod tests {
             uuid: Fact::unknown("not asked"),
             capability: Fact::unknown("not asked"),
             memory: Fact::unknown("not asked"),
+            free: Fact::unknown("not asked"),
             pci: Fact::Is(pci.into()),
         }
     }
@@ -180,6 +207,7 @@ mod tests {
                 driver: Fact::Is(version("535.129.03")),
                 cuda: Fact::unknown("old"),
                 devices: Fact::Is(vec![gpu(0, "0000:01:00.0"), gpu(1, "0000:41:00.0")]),
+                apart: Vec::new(),
             }),
         };
         let (driver, gpus) = combine(Ok(answer), None);

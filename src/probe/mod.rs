@@ -2,7 +2,6 @@
 //! read below a given root, every program and library is named by the caller, and everything that
 //! could hang has a time limit.
 
-mod cdi;
 mod cgroup;
 mod cpu;
 mod driver;
@@ -25,6 +24,7 @@ pub use gpu::Questioner;
 pub use surroundings::Surroundings;
 pub use table::table;
 
+use crate::cdi;
 use facts::{ContainerToolkit, Engines};
 
 /// Learns what `surroundings` have. Takes no longer than a little over their `patience`.
@@ -37,6 +37,7 @@ pub async fn probe(surroundings: &Surroundings) -> Facts {
         programs::bubblewrap(search_path, *patience),
         programs::toolkit_version(search_path, *patience),
     );
+    let apart = gpu::apart(&answer);
     let (driver, gpus) = gpu::combine(answer, system::kernel_module(root));
     Facts {
         schema: facts::SCHEMA.into(),
@@ -46,7 +47,9 @@ pub async fn probe(surroundings: &Surroundings) -> Facts {
         system: system::system(root),
         driver,
         gpus,
+        apart,
         nvidia_devices: system::nvidia_devices(root),
+        barred_nodes: system::barred_nodes(root),
         engines: Engines { docker, podman, bubblewrap },
         container_toolkit: container_toolkit(toolkit, cdi::nvidia_devices(root)),
     }

@@ -66,7 +66,32 @@ fn nvidia_device(folder: &Path) -> Option<PciDevice> {
     Some(PciDevice {
         pci: folder.file_name()?.to_string_lossy().into_owned(),
         id: format!("10de:{}", device.trim_start_matches("0x")),
+        iommu: value("iommu_group/type"),
     })
+}
+
+/// NVIDIA's device nodes that are there but may not be opened, as in a container whose GPU was taken
+/// away: what files allow, its own control group forbids.
+pub fn barred_nodes(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("dev")).into_iter().flatten().flatten();
+    let mut barred: Vec<_> = entries
+        .filter(|entry| is_gpu_node(&entry.file_name().to_string_lossy()))
+        .filter(|entry| fs::File::open(entry.path()).is_err_and(|error| is_barred(&error)))
+        .map(|entry| format!("/dev/{}", entry.file_name().to_string_lossy()))
+        .collect();
+    barred.sort();
+    barred
+}
+
+/// `nvidiactl`, `nvidia-uvm`, `nvidia0` and so on.
+fn is_gpu_node(name: &str) -> bool {
+    let number = name.strip_prefix("nvidia").and_then(|rest| rest.parse::<u32>().ok());
+    ["nvidiactl", "nvidia-uvm"].contains(&name) || number.is_some()
+}
+
+/// A mode that forbids gives EACCES, a control group EPERM.
+fn is_barred(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Version of the loaded NVIDIA kernel module, if one is loaded.

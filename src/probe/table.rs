@@ -94,7 +94,10 @@ fn system(system: &System) -> String {
 }
 
 fn driver(driver: &Driver) -> String {
-    format!("{}, supports CUDA {}", text(&driver.version), text(&driver.cuda))
+    let trouble =
+        driver.trouble.as_ref().map(|trouble| format!("; CUDA does not start: {trouble}"));
+    let versions = format!("{}, supports CUDA {}", text(&driver.version), text(&driver.cuda));
+    versions + &trouble.unwrap_or_default()
 }
 
 fn gpus(facts: &Facts) -> Vec<(String, String)> {
@@ -121,6 +124,7 @@ fn gpu(gpu: &Gpu) -> String {
     let capability = format!("compute capability {}", text(&gpu.capability));
     let mut parts = vec![text(&gpu.name), capability];
     parts.extend(gpu.memory.known().map(|bytes| gib(*bytes)));
+    parts.extend(gpu.free.known().map(|bytes| format!("{} free", gib(*bytes))));
     parts.extend(gpu.uuid.known().cloned());
     parts.extend(gpu.pci.known().map(|pci| format!("at {pci}")));
     parts.join(", ")

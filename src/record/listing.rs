@@ -138,9 +138,11 @@ pub fn list_runs(directory: &Path) -> Vec<RunSummary> {
     runs
 }
 
+/// Without hidden ones: a run that is being pulled lies in one.
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    let seen = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    seen.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// What a run folder says of itself; nothing of it is verified.

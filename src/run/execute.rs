@@ -79,6 +79,12 @@ pub fn execute(
         _ => None,
     };
     let folder = folder(&order)?;
+    // Without it, `ybox gc --former` would not know that this run needs its image.
+    if let Some(parent) = folder.path().parent() {
+        record::remember_place(with.home, parent).map_err(|e| {
+            Failure::unexpected(format!("cannot write to {}", with.home.display()), &e)
+        })?;
+    }
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
     let mut run = Run { order, beginning, manifest, folder, cache };
     let status = run.finish(with, view)?;
@@ -310,6 +316,7 @@ pub(super) fn container_of(
         user: engine.user(),
         pids_limit: PIDS_LIMIT,
         shm_size: SHM_SIZE,
+        gpus: Vec::new(),
     }
 }
 

@@ -59,6 +59,7 @@ impl Bench {
             user: self.engine.user(),
             pids_limit: PIDS,
             shm_size: SHM,
+            gpus: Vec::new(),
         }
     }
 
@@ -88,7 +89,7 @@ pub fn host() -> Host {
     Host::read(|name| std::env::var_os(name))
 }
 
-fn missing(choice: Choice, failure: &Failure) -> Option<Bench> {
+pub fn missing<T>(choice: Choice, failure: &Failure) -> Option<T> {
     let variable = match choice {
         Choice::Docker => "YBOX_TEST_REQUIRE_DOCKER",
         Choice::Podman => "YBOX_TEST_REQUIRE_PODMAN",
@@ -142,7 +143,7 @@ fn layer(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 }
 
 /// Writes the image as an OCI layout, the way that the specification describes it.
-fn add_image(home: &Path, reference: &str, layers: &[Vec<u8>]) {
+pub fn add_image(home: &Path, reference: &str, layers: &[Vec<u8>]) {
     let put = |bytes: &[u8], kind: &str| {
         let digest = Digest::of(bytes);
         let path = home.join("store/blobs/sha256").join(digest.hex());

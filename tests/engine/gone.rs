@@ -104,6 +104,6 @@ fn docker_is_not_found_where_nothing_listens() {
     let socket = dir.path().join("dead.sock");
     drop(UnixListener::bind(&socket).unwrap());
     let address = format!("unix://{}", socket.display());
-    let refused = Docker::connect("docker", &[address], host().caller, &store).err().unwrap();
+    let refused = Docker::connect("docker", &[address], &host(), &store).err().unwrap();
     assert!(refused.to_string().contains("refused"), "{refused}");
 }

@@ -21,7 +21,7 @@ fn runs(engine: &dyn Engine, bench: &Bench, image: &StoredImage) -> bool {
 
 fn docker(store: &Store) -> Docker {
     let address = host().docker.remove(0);
-    Docker::connect("docker", &[address], host().caller, store).unwrap()
+    Docker::connect("docker", &[address], &host(), store).unwrap()
 }
 
 fn remove_layer(bench: &Bench, store: &Store, image: &StoredImage, which: usize) {

@@ -7,4 +7,7 @@
 mod bench;
 mod containers;
 mod gone;
+mod gpus;
 mod load;
+#[path = "../standin_driver/mod.rs"]
+mod standin_driver;

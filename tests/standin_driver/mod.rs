@@ -124,6 +124,11 @@ pub fn cuda12_driver() -> String {
     driver("535.129.03", 12_020) + &gpu(0, "Tesla T4", "7.5", 15)
 }
 
+/// All but a gigabyte of its memory is in use.
+pub fn full() -> String {
+    new_driver(&[gpu_with(0, "Tesla T4", "7.5", (15 * GIB, GIB))])
+}
+
 pub fn hung() -> String {
     t4() + "hang cuInit\n"
 }

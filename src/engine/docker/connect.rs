@@ -8,7 +8,8 @@ use bollard::models::{SystemInfo, SystemVersion};
 use serde_json::{Map, Value, json};
 
 use super::Docker;
-use crate::engine::{Caller, EngineError, EngineInfo, is_podman};
+use crate::cdi;
+use crate::engine::{Caller, EngineError, EngineInfo, Host, is_podman};
 use crate::image::Store;
 
 /// How long an engine may take to say its version before it counts as not answering.
@@ -30,6 +31,8 @@ pub struct Facts {
     /// The daemon maps ids inside to others outside unless told not to.
     pub remaps_users: bool,
     pub seccomp: Option<String>,
+    /// CDI devices that it can be asked for.
+    pub cdi_devices: Vec<String>,
 }
 
 impl Facts {
@@ -50,6 +53,7 @@ impl Facts {
             rootless: has("name=rootless"),
             remaps_users: has("name=userns"),
             seccomp: seccomp.map(str::to_owned),
+            cdi_devices: cdi_devices(info),
         }
     }
 
@@ -66,6 +70,12 @@ impl Facts {
     }
 }
 
+fn cdi_devices(info: &SystemInfo) -> Vec<String> {
+    let devices = info.discovered_devices.iter().flatten();
+    let cdi = devices.filter(|device| device.source.as_deref() == Some("cdi"));
+    cdi.filter_map(|device| device.id.clone()).collect()
+}
+
 fn kind(version: &SystemVersion) -> &'static str {
     if is_podman(version) { "podman" } else { "docker" }
 }
@@ -75,9 +85,10 @@ impl Docker {
     pub fn connect(
         kind: &'static str,
         addresses: &[String],
-        caller: Caller,
+        host: &Host,
         store: &Store,
     ) -> Result<Self, EngineError> {
+        let caller = host.caller;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -88,7 +99,11 @@ impl Docker {
                 .block_on(ask(address))
                 .and_then(|(api, facts)| fits(&facts, kind, &caller).map(|()| (api, facts)))
             {
-                Ok((api, facts)) => {
+                Ok((api, mut facts)) => {
+                    // Podman's API does not tell; it reads the same specifications.
+                    if facts.kind == "podman" {
+                        facts.cdi_devices = cdi::nvidia_devices(&host.cdi_root);
+                    }
                     return Ok(Self { runtime, api, facts, caller, store: store.clone() });
                 }
                 Err(reason) => reasons.push(reason),

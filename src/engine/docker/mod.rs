@@ -1,6 +1,7 @@
 //! Docker, and Podman through the API that it shares with Docker.
 
 mod connect;
+mod gpus;
 mod load;
 mod run;
 

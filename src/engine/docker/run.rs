@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::Docker;
+use super::{Docker, gpus};
 use crate::engine::lines::Lines;
 use crate::engine::{
     Container, Ended, EngineError, HOST_NAME, Mount, Output, StopRequests, TMP_SIZE, ownership,
@@ -41,21 +41,36 @@ impl Docker {
         let lent = ownership::lend(&container.mounts, self.container_user().hand_over)?;
         let ended = self
             .create(container, image)
-            .and_then(|created| self.runtime.block_on(self.attend(&created.id, stop, output)));
+            .and_then(|created| self.runtime.block_on(self.attend(&created.id, stop, output)))
+            .map_err(|error| self.explained(error, container));
         lent.give_back()?;
         Ok(ended?)
     }
 
     fn create(&self, container: &Container, image: String) -> Result<Created<'_>, EngineError> {
-        let body = self.body(container, image);
+        let body = self.body(container, image)?;
         let created =
             self.runtime.block_on(self.api.create_container(None::<CreateContainerOptions>, body));
         let id = created.map_err(self.refused("create a container"))?.id;
         Ok(Created { engine: self, id })
     }
 
-    fn body(&self, container: &Container, image: String) -> ContainerCreateBody {
-        ContainerCreateBody {
+    /// A refusal for the sake of GPUs has a better name than the engine's.
+    fn explained(&self, error: EngineError, container: &Container) -> EngineError {
+        match &error {
+            EngineError::Refused { source, .. } if !container.gpus.is_empty() => {
+                gpus::explain(source, &self.facts).map_or(error, EngineError::Gpu)
+            }
+            _ => error,
+        }
+    }
+
+    fn body(
+        &self,
+        container: &Container,
+        image: String,
+    ) -> Result<ContainerCreateBody, EngineError> {
+        Ok(ContainerCreateBody {
             image: Some(image),
             hostname: Some(HOST_NAME.into()),
             user: Some(format!("{}:{}", container.user.0, container.user.1)),
@@ -68,17 +83,18 @@ impl Docker {
                 ..Default::default()
             }),
             labels: Some([("ybox.image".into(), container.image.config.to_string())].into()),
-            host_config: Some(self.host_config(container)),
+            host_config: Some(self.host_config(container)?),
             ..Default::default()
-        }
+        })
     }
 
-    fn host_config(&self, container: &Container) -> HostConfig {
-        HostConfig {
+    fn host_config(&self, container: &Container) -> Result<HostConfig, EngineError> {
+        Ok(HostConfig {
             network_mode: Some("none".into()),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
+            security_opt: Some(self.security_options(container)),
+            device_requests: gpus::requests(&container.gpus, &self.facts)?,
             privileged: Some(false),
             init: Some(false),
             pids_limit: Some(container.pids_limit.into()),
@@ -92,7 +108,16 @@ impl Docker {
                 ..Default::default()
             }),
             ..Default::default()
+        })
+    }
+
+    /// SELinux keeps a container of Podman's from devices that CDI hands it.
+    fn security_options(&self, container: &Container) -> Vec<String> {
+        let mut options = vec!["no-new-privileges".to_owned()];
+        if self.facts.kind == "podman" && !container.gpus.is_empty() {
+            options.push("label=disable".into());
         }
+        options
     }
 
     fn user_namespace(&self) -> Option<String> {

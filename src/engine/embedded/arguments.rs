@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::image::ImageConfiguration;
 
 use super::bubblewrap::Features;
+use super::gpus::HandedOver;
+use super::openings::{Place, lacking};
 use crate::engine::{Container, EngineError, HOST_NAME, Mount, TMP_SIZE};
 
 /// What Docker sets where an image does not.
@@ -20,26 +22,62 @@ pub fn arguments(
     root: &Path,
     config: &ImageConfiguration,
     features: &Features,
+    gpus: HandedOver,
 ) -> Result<Vec<OsString>, EngineError> {
+    let gpus = in_place(gpus, root);
+    let mounts: Vec<_> = container.mounts.iter().chain(&gpus.mounts).cloned().collect();
     let mut line = Line::default();
     line.add(&["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]);
     line.add(&["--unshare-cgroup", "--hostname", HOST_NAME, "--die-with-parent"]);
     // As in Docker, the image's program is process 1: so signals and exit codes mean the same.
     line.add(&["--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]);
-    for (name, value) in environment(container, config) {
+    for (name, value) in environment(container, config, &gpus) {
         line.add(&["--setenv", &name, &value]);
     }
-    line.root(root, &container.mounts)
-        .map_err(EngineError::io(format!("read {}", root.display())))?;
+    let unreadable = || EngineError::io(format!("read {}", root.display()));
+    line.root(root, &mounts).map_err(unreadable())?;
+    let opened = lacking(root, &places(&gpus));
+    for folder in &opened {
+        line.lay_out(root, folder).map_err(unreadable())?;
+    }
     line.add(&["--proc", "/proc", "--dev", "/dev"]);
     line.tmpfs("/dev/shm", container.shm_size, features);
+    for (source, target) in &gpus.nodes {
+        line.bind("--dev-bind", source, &target.to_string_lossy());
+    }
     line.add(&["--remount-ro", "/dev"]);
     line.tmpfs("/tmp", TMP_SIZE, features);
-    line.mounts(&container.mounts);
+    line.mounts(&mounts);
+    for (name, link) in &gpus.links {
+        line.bind("--symlink", Path::new(name), &link.to_string_lossy());
+    }
+    for folder in &opened {
+        line.add(&["--remount-ro", &folder.to_string_lossy()]);
+    }
     line.add(&["--remount-ro", "/", "--chdir", working_directory(config), "--"]);
     let program = entry_point(container, config)?;
     line.add(&program.iter().chain(&container.arguments).map(String::as_str).collect::<Vec<_>>());
     Ok(line.0)
+}
+
+/// The same, with no link of the image left in a path: bubblewrap would follow it on the host.
+fn in_place(gpus: HandedOver, root: &Path) -> HandedOver {
+    let place = |path: &Path| Place::find(root, path).path();
+    let moved = |mount: Mount| Mount {
+        target: place(Path::new(&mount.target)).display().to_string(),
+        ..mount
+    };
+    HandedOver {
+        mounts: gpus.mounts.into_iter().map(moved).collect(),
+        links: gpus.links.into_iter().map(|(name, link)| (name, place(&link))).collect(),
+        ..gpus
+    }
+}
+
+/// Everything that needs a place in the image.
+fn places(gpus: &HandedOver) -> Vec<PathBuf> {
+    let mounts = gpus.mounts.iter().map(|mount| PathBuf::from(&mount.target));
+    mounts.chain(gpus.links.iter().map(|(_, link)| link.clone())).collect()
 }
 
 #[derive(Default)]
@@ -68,6 +106,24 @@ impl Line {
                 self.bind("--symlink", &fs::read_link(entry.path())?, &format!("/{name}"));
             } else {
                 self.bind("--ro-bind", &entry.path(), &format!("/{name}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty folder in the place of the image's, with the entries of that.
+    fn lay_out(&mut self, root: &Path, folder: &Path) -> std::io::Result<()> {
+        let within = root.join(folder.strip_prefix("/").unwrap_or(folder));
+        let mut entries = fs::read_dir(within)?.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        self.add(&["--perms", "0755", "--tmpfs", &folder.to_string_lossy()]);
+        for entry in entries {
+            let target = folder.join(entry.file_name());
+            let target = target.to_string_lossy();
+            if entry.file_type()?.is_symlink() {
+                self.bind("--symlink", &fs::read_link(entry.path())?, &target);
+            } else {
+                self.bind("--ro-bind", &entry.path(), &target);
             }
         }
         Ok(())
@@ -102,16 +158,25 @@ fn makes_way(entry: &fs::DirEntry, mounts: &[Mount]) -> std::io::Result<bool> {
         && fs::read_dir(entry.path())?.next().is_none())
 }
 
-/// Docker's defaults, the image's environment over them, the container's over that.
-fn environment(container: &Container, config: &ImageConfiguration) -> BTreeMap<String, String> {
+/// Docker's defaults, the image's environment over them, the GPUs' and the container's over that.
+fn environment(
+    container: &Container,
+    config: &ImageConfiguration,
+    gpus: &HandedOver,
+) -> BTreeMap<String, String> {
     let defaults = [("PATH", DEFAULT_PATH), ("HOSTNAME", HOST_NAME), ("HOME", HOME)];
     let image = config.config().as_ref().and_then(|c| c.env().as_ref());
     defaults
         .into_iter()
         .chain(image.into_iter().flatten().filter_map(|entry| entry.split_once('=')))
-        .chain(container.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        .chain(pairs(&gpus.environment))
+        .chain(pairs(&container.environment))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 fn working_directory(config: &ImageConfiguration) -> &str {
@@ -161,6 +226,7 @@ mod tests {
             user: (1000, 1000),
             pids_limit: 10,
             shm_size: 4096,
+            gpus: Vec::new(),
         }
     }
 
@@ -179,7 +245,9 @@ mod tests {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         symlink("usr/bin", root.path().join("bin")).unwrap();
-        let line = arguments(&container(), root.path(), &config(&["/ytrain"]), &features).unwrap();
+        let none = HandedOver::default();
+        let line = arguments(&container(), root.path(), &config(&["/ytrain"]), &features, none);
+        let line = line.unwrap();
         let root = root.path().display().to_string();
         line.iter().map(|w| w.to_string_lossy().replace(&root, "ROOT")).collect()
     }
@@ -235,7 +303,8 @@ mod tests {
     #[test]
     fn an_image_without_entry_point_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let refused = arguments(&container(), root.path(), &config(&[]), &ALL);
+        let none = HandedOver::default();
+        let refused = arguments(&container(), root.path(), &config(&[]), &ALL, none);
         assert!(matches!(refused, Err(EngineError::NoEntryPoint { .. })));
     }
 }

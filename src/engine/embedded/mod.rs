@@ -4,9 +4,11 @@
 mod arguments;
 mod attend;
 mod bubblewrap;
+mod gpus;
 mod guard;
 mod limits;
 mod namespace;
+mod openings;
 mod process;
 
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use serde_json::{Map, json};
 use self::bubblewrap::Bubblewrap;
 use self::limits::PidsLimit;
 use super::{
-    Caller, Container, ContainerUser, Ended, Engine, EngineError, EngineInfo, IdMapping, Ids,
+    Caller, Container, ContainerUser, Ended, Engine, EngineError, EngineInfo, Host, IdMapping, Ids,
     Output, StopRequests, container_user, ownership,
 };
 use crate::image::{Store, StoredImage};
@@ -28,15 +30,19 @@ pub struct Embedded {
     pids_limit: PidsLimit,
     caller: Caller,
     store: Store,
+    /// Stands for `/` where CDI specifications are looked for.
+    cdi_root: PathBuf,
 }
 
 impl Embedded {
-    /// Looks for bubblewrap in the folders of `path`, and tries whether it can make namespaces.
-    pub fn find(path: &[PathBuf], caller: Caller, store: &Store) -> Result<Self, EngineError> {
-        let bubblewrap = Bubblewrap::find(path)?;
+    /// Looks for bubblewrap on the host's search path, and tries whether it can make namespaces.
+    pub fn find(host: &Host, store: &Store) -> Result<Self, EngineError> {
+        let caller = host.caller;
+        let bubblewrap = Bubblewrap::find(&host.path)?;
         bubblewrap.try_out(&caller)?;
         let pids_limit = PidsLimit::available();
-        Ok(Self { bubblewrap, pids_limit, caller, store: store.clone() })
+        let (store, cdi_root) = (store.clone(), host.cdi_root.clone());
+        Ok(Self { bubblewrap, pids_limit, caller, store, cdi_root })
     }
 
     fn container_user(&self) -> ContainerUser {
@@ -68,6 +74,10 @@ impl Engine for Embedded {
         Ok(())
     }
 
+    fn notes(&self, container: &Container) -> Vec<String> {
+        gpus::notes(container, &self.cdi_root)
+    }
+
     fn run(
         &self,
         container: &Container,
@@ -76,7 +86,9 @@ impl Engine for Embedded {
     ) -> Result<Ended, Failure> {
         let root = self.store.unpack(&container.image)?.root;
         let config = self.store.config(&container.image)?;
-        let arguments = arguments::arguments(container, &root, &config, &self.bubblewrap.features)?;
+        let gpus = gpus::hand_over(container, &self.cdi_root)?;
+        let features = &self.bubblewrap.features;
+        let arguments = arguments::arguments(container, &root, &config, features, gpus)?;
         let lent = ownership::lend(&container.mounts, self.container_user().hand_over)?;
         let ended = process::start(self, container, arguments)
             .and_then(|process| attend::attend(process, stop, output));

@@ -72,17 +72,21 @@ impl Default for Launch {
     }
 }
 
-/// `device=0` is a number to YAML, `device=0,1` a text.
+/// `device=0` is a number to YAML, `device=0,1` a text, `device=[0,1]` a list.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Scalar {
         Number(u32),
         Text(String),
+        List(Vec<u32>),
     }
     Ok(match Scalar::deserialize(deserializer)? {
         Scalar::Number(number) => number.to_string(),
         Scalar::Text(text) => text,
+        Scalar::List(numbers) => {
+            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        }
     })
 }
 
