@@ -112,6 +112,10 @@ impl Tree {
         self.entries.iter().map(|(path, entry)| (path.as_str(), &entry.node))
     }
 
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        self.entries.get(path).map(|entry| &entry.node)
+    }
+
     /// Bytes that `write` will write.
     pub fn tar_size(&self) -> u64 {
         self.nodes().map(|(path, node)| entry_size(path, node)).sum::<u64>() + 2 * BLOCK
