@@ -95,6 +95,16 @@ table() {
   done
 }
 
+# Whether the layers that the locks alone decide are the pinned ones.
+pinned() {
+  local line
+  jq -r '.layers[] | select(.name != "trainer" and .name != "presets")
+    | "\(.name) \(.diff_id) \(.digest)"' <<<"$1" |
+    while read -r line; do
+      grep -qxF "$line" "$project/tests/golden/cuda13.txt" || { say "not pinned: $line"; exit 1; }
+    done
+}
+
 check() {
   local variant=$1 image size start
   image=$(build "$work/one" "$work/a" "$variant")
@@ -102,6 +112,8 @@ check() {
   jq -r '.layers[].digest' <<<"$image" | sort >"$work/$variant.layers"
   say "$variant: $(jq -r .manifest <<<"$image"), $size bytes compressed"
   [ "$size" -le "${most[$variant]}" ] || die "$variant is larger than ${most[$variant]} bytes"
+
+  pinned "$image" || die "$variant: other layers than in tests/golden/cuda13.txt"
 
   local two
   two=$(umask 077; TZ=Asia/Kathmandu LC_ALL=C build "$work/two" "$work/b/c" "$variant" "${other[@]}")
