@@ -82,7 +82,11 @@ impl World {
     }
 
     fn ybox(&self, arguments: &[&str]) -> String {
-        let settings = [
+        self.ybox_with(arguments, &self.settings())
+    }
+
+    fn settings(&self) -> [(&'static str, PathBuf); 7] {
+        [
             ("HOME", self.path("home")),
             ("YBOX_HOME", self.path("home/ybox")),
             ("YBOX_PROJECT", self.path("project")),
@@ -90,8 +94,7 @@ impl World {
             ("YBOX_DEB_SECURITY_MIRROR", self.debian.root.clone()),
             ("YBOX_DEB_KEYRING", self.debian.keyring()),
             ("YBOX_PYTHON_INDEX", self.path("simple")),
-        ];
-        self.ybox_with(arguments, &settings)
+        ]
     }
 
     /// What the command wrote and how it ended, without what differs from run to run.
@@ -310,6 +313,93 @@ fn a_wheel_that_was_withdrawn_or_is_not_there_is_refused() {
     });
 }
 
+/// The recipe of `toy` as one of another variant, with a version of the tool that its makers have
+/// in an index of their own.
+fn own_version(recipe: &str) -> String {
+    let unlocked = "unlocked: set YBOX_PYTHON_EXTRA_INDEX to the makers' index\n";
+    recipe.replace("\"1.0\"", "1.0+cu126").replace("toy", "own") + unlocked
+}
+
+impl World {
+    /// The makers' index, which has that version, and a 1.0 that is not the first index's.
+    fn own_index(&self, folder: &str) {
+        let file = |version: &str| format!("some_tool-{version}-py3-none-any.whl");
+        let anchor = |version: &str, content: &str| {
+            let hash = Digest::of(content.as_bytes()).hex();
+            let href = file(&version.replace('+', "%2B"));
+            self.write(&format!("{folder}/some-tool/{}", file(version)), content);
+            format!("<a href=\"{href}#sha256={hash}\">{}</a><br>\n", file(version))
+        };
+        let page = anchor("1.0+cu126", "a wheel of theirs") + &anchor("1.0", "another wheel");
+        self.write(&format!("{folder}/some-tool/index.html"), &page);
+    }
+
+    /// With these settings beside the usual ones.
+    fn ybox_and(&self, arguments: &[&str], more: &[(&str, PathBuf)]) -> String {
+        let settings = [&self.settings()[..], more].concat();
+        self.ybox_with(arguments, &settings)
+    }
+}
+
+#[test]
+fn a_version_of_an_extra_index_is_locked_and_fetched_from_there() {
+    in_a_world(|world| {
+        world.write("project/docker/own.yaml", &own_version(RECIPE));
+        world.own_index("own");
+        insta::assert_snapshot!("no_extra_index", world.ybox(&["lock", "own"]));
+
+        let extra = [("YBOX_PYTHON_EXTRA_INDEX", world.path("own"))];
+        insta::assert_snapshot!("extra_index", world.ybox_and(&["lock", "own"], &extra));
+        let lock = fs::read_to_string(world.path("project/docker/own.lock")).unwrap();
+        assert!(lock.contains("file: some_tool-1.0+cu126-py3-none-any.whl\n"), "{lock}");
+        assert!(lock.contains(&Digest::of(b"a wheel of theirs").to_string()), "{lock}");
+        for package in ["libone", "libtwo"] {
+            let deb = format!("debian/pool/main/{package}_1.0_amd64.deb");
+            world.write(&deb, &format!("{package} 1.0"));
+        }
+        let fetched = world.ybox_and(&["fetch", "own"], &extra);
+        assert!(fetched.starts_with("exit 0\n"), "{fetched}");
+
+        // What the first index has comes from there, whatever others offer.
+        world.ybox_and(&["lock", "toy"], &extra);
+        assert!(world.lock_file().contains(&Digest::of(WHEEL).to_string()));
+    });
+}
+
+#[test]
+fn extra_indexes_are_those_of_pip_where_ybox_has_none() {
+    in_a_world(|world| {
+        world.write("project/docker/own.yaml", &own_version(RECIPE));
+        world.own_index("a/own");
+        let locked = |settings: &[(&str, PathBuf)]| {
+            let said = world.ybox_and(&["lock", "own"], settings);
+            let written = fs::remove_file(world.path("project/docker/own.lock")).is_ok();
+            assert_eq!(said.ends_with("wrote docker/own.lock\n"), written, "{said}");
+            written
+        };
+        let (there, empty) = (world.path("a/own"), world.path("b"));
+        let both: PathBuf = format!("{} {}", empty.display(), there.display()).into();
+        assert!(locked(&[("PIP_EXTRA_INDEX_URL", both.clone())]));
+        assert!(locked(&[("YBOX_PYTHON_EXTRA_INDEX", both)]));
+        let before = [("PIP_EXTRA_INDEX_URL", there.clone()), ("YBOX_PYTHON_EXTRA_INDEX", empty)];
+        assert!(!locked(&before), "ybox's own setting comes before pip's");
+        let list = format!("python_extra_indexes: [{}]\n", there.display());
+        world.write("home/.config/ybox/config.yaml", &list);
+        assert!(locked(&[]));
+    });
+}
+
+#[test]
+fn a_variant_whose_lock_is_the_user_s_to_make_says_how() {
+    in_a_world(|world| {
+        world.write("project/docker/own.yaml", &own_version(RECIPE));
+        insta::assert_snapshot!("build_unlocked", world.ybox(&["build", "own"]));
+        world.ybox(&["lock", "toy"]);
+        insta::assert_snapshot!("check_without_it", world.ybox(&["lock", "--check"]));
+        assert!(world.ybox(&["lock", "--check", "own"]).starts_with("exit 1\n"));
+    });
+}
+
 #[test]
 fn a_misspelt_key_of_a_recipe_is_told() {
     in_a_world(|world| {
@@ -319,12 +409,12 @@ fn a_misspelt_key_of_a_recipe_is_told() {
 }
 
 #[test]
-fn the_committed_lock_fits() {
+fn the_committed_locks_fit() {
     let home = tempfile::tempdir().unwrap();
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     Command::cargo_bin("ybox")
         .unwrap()
-        .args(["lock", "--check", "cpu", "--home"])
+        .args(["lock", "--check", "cpu", "cuda13", "cuda13-slim", "--home"])
         .arg(home.path())
         .arg("--project")
         .arg(project)

@@ -7,7 +7,13 @@ use std::env;
 use std::path::PathBuf;
 
 fn main() {
-    let sources = ["src/shim.cpp", "src/autocast.cpp", "src/checkpoint.cpp", "src/norm_silu.cpp"];
+    let sources = [
+        "src/shim.cpp",
+        "src/autocast.cpp",
+        "src/checkpoint.cpp",
+        "src/memory.cpp",
+        "src/norm_silu.cpp",
+    ];
     sources.iter().for_each(|source| println!("cargo:rerun-if-changed={source}"));
     println!("cargo:rerun-if-changed=src/caught.h");
     println!("cargo:rerun-if-changed=src/autocast.h");

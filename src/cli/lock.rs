@@ -53,10 +53,14 @@ fn chosen(args: &Args, variants: &Variants) -> Result<Vec<String>, LockError> {
     if !args.variants.is_empty() {
         return Ok(args.variants.clone());
     }
-    let all = variants.names();
-    let mut having = Vec::new();
-    for variant in &all {
+    let (mut all, mut having) = (Vec::new(), Vec::new());
+    for variant in &variants.names() {
         let recipe = variants.recipe(variant)?;
+        if let (Some(how), None) = (&recipe.unlocked, variants.lock(variant)?) {
+            eprintln!("note: {variant} is left out, since it has no lock yet: {how}");
+            continue;
+        }
+        all.push(variant.clone());
         if args.upgrade.iter().all(|name| recipe.input_names().any(|input| input == name)) {
             having.push(variant.clone());
         }

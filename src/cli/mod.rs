@@ -5,17 +5,20 @@ mod build;
 mod data;
 mod diff;
 mod fetch;
+mod gc;
 mod images;
 mod key;
 mod lock;
 mod plan;
 mod probe;
+mod provenance;
 mod pull;
 mod push;
 mod replay;
 mod report;
 mod run;
 mod runs;
+mod sbom;
 mod verify;
 mod weights;
 
@@ -52,6 +55,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Print an image's bill of materials
+    Sbom(sbom::Args),
+    /// Print where an image or a run comes from
+    Provenance(provenance::Args),
     /// Train, validate, predict or export in a container
     Run(run::Args),
     /// Recompute every hash of a run and compare
@@ -64,10 +71,12 @@ enum Verb {
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
     Report(report::Args),
-    /// Send an image to a registry
+    /// Send an image or a run to a registry
     Push(push::Args),
-    /// Bring an image from a registry
+    /// Bring an image or a run from a registry
     Pull(pull::Args),
+    /// Remove what nothing needs any more
+    Gc(gc::Args),
     /// Make and check data sets
     Data(data::Args),
     /// Make keys to sign images with
@@ -147,6 +156,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Sbom(args) => sbom::run(args, &context),
+        Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
@@ -155,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Report(args) => report::run(args, &context),
         Verb::Push(args) => push::run(args, &context),
         Verb::Pull(args) => pull::run(args, &context),
+        Verb::Gc(args) => gc::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
         Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::download::Download;
@@ -128,25 +128,53 @@ impl Fetcher {
         }
     }
 
-    /// The files that the index offers for a project.
-    pub async fn project(&self, name: &str) -> Result<Vec<IndexFile>, FetchError> {
+    /// The files of a project in the first index that has one that is `wanted`. Where none has,
+    /// what all of them offer. Later indexes are asked only for what the earlier ones lack, so that
+    /// nobody can put another file in place of theirs.
+    pub async fn project(
+        &self,
+        name: &str,
+        wanted: impl Fn(&IndexFile) -> bool,
+    ) -> Result<Vec<IndexFile>, FetchError> {
         self.online(&format!("index of {name}"))?;
-        let root = self.sources.python_index()?;
+        let mut offered = self.project_of(&self.sources.python_index()?, name).await?;
+        if offered.iter().flatten().any(&wanted) {
+            return Ok(offered.unwrap_or_default());
+        }
+        for index in self.sources.python_extra_indexes() {
+            let further = match self.project_of(index, name).await {
+                // As file stores answer for what they don't have.
+                Err(FetchError::Status { status, .. }) if status == StatusCode::FORBIDDEN => None,
+                further => further?,
+            };
+            let Some(further) = further else { continue };
+            if further.iter().any(&wanted) {
+                return Ok(further);
+            }
+            offered.get_or_insert_default().extend(further);
+        }
+        offered.ok_or_else(|| FetchError::NotInIndex { file: name.into() })
+    }
+
+    /// The files that an index offers for a project, if it has that.
+    async fn project_of(
+        &self,
+        root: &Url,
+        name: &str,
+    ) -> Result<Option<Vec<IndexFile>>, FetchError> {
         let page = format!("{}/", index::normalized(name));
         let url = root.join(&page).map_err(|_| FetchError::NotInIndex { file: name.into() })?;
         let read = self.client.read(&url, Some(index::ACCEPT), PAGE_LIMIT).await;
         let (content, reply) = match read {
-            Err(FetchError::Missing { .. }) => {
-                return Err(FetchError::NotInIndex { file: name.into() });
-            }
+            Err(FetchError::Missing { .. }) => return Ok(None),
             read => read?,
         };
         let mut files = index::parse(&reply.url, reply.content_type.as_deref(), &content)
             .map_err(|source| FetchError::Index { url: Box::new(url), source })?;
         for file in &mut files {
-            share_credentials(&root, &mut file.url);
+            share_credentials(root, &mut file.url);
         }
-        Ok(files)
+        Ok(Some(files))
     }
 
     fn cached(&self, item: &Item) -> Result<Option<PathBuf>, FetchError> {
@@ -166,7 +194,7 @@ impl Fetcher {
 
     async fn wheel(&self, wheel: &LockedWheel) -> Result<PathBuf, FetchError> {
         let not_there = || FetchError::NotInIndex { file: wheel.file.clone() };
-        let files = match self.project(&wheel.name).await {
+        let files = match self.project(&wheel.name, |file| file.name == wheel.file).await {
             Err(FetchError::NotInIndex { .. }) => return Err(not_there()),
             files => files?,
         };

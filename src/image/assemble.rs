@@ -11,14 +11,19 @@ use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::content::{Content, Spool};
-use super::elf::{Files, Platform};
+use super::fit::{Files, Platform, Surroundings};
 use super::input::{InputError, globs};
 use super::layer::{Node, PACKER_REVISION, Tree};
 use super::pack::{Kind, PackedLayer};
 use super::provenance::Provenance;
-use super::{ImageError, Reference, Store, StoredImage, base, deb, oci, pack, wheel};
+use super::sbom::{self, Licences};
+use super::statement::{self, Origins};
+use super::{
+    Attachment, IN_TOTO, ImageError, LOCK, Reference, SPDX, Store, StoredImage, base, deb, oci,
+    pack, stand_in, wheel,
+};
 use crate::fetch::Inputs;
-use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, Wheel};
+use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, StandIns, Wheel};
 
 /// Is told how a build gets on.
 pub trait Watch {
@@ -59,6 +64,10 @@ pub struct Assembly<'a> {
     lock: &'a Lock,
     layers: Vec<Planned<'a>>,
     trainer: Provenance,
+    /// SHA-256 of the trainer's file.
+    trainer_file: Digest,
+    /// Path in the image and SHA-256.
+    presets: Vec<(String, Digest)>,
 }
 
 struct Planned<'a> {
@@ -72,6 +81,8 @@ struct Planned<'a> {
 enum Source<'a> {
     Base(Vec<&'a LockedDeb>),
     Wheels(Vec<(&'a Wheel, &'a LockedWheel)>),
+    /// For the layers below.
+    StandIns(&'a StandIns),
     /// Path in the image, content.
     Files {
         executable: bool,
@@ -90,14 +101,21 @@ impl<'a> Assembly<'a> {
     ) -> Result<Self, ImageError> {
         let mut layers = vec![base_layer(recipe, lock)?];
         layers.extend(wheel_layers(recipe, lock)?);
+        if let Some(stand_ins) = &recipe.stand_ins {
+            layers.push(stand_in_layer(recipe, stand_ins, &layers));
+        }
         let program = read_trainer(trainer)?;
         let trainer = Provenance::of(&program);
+        let trainer_file = Digest::of(&program);
         layers.push(files_layer("trainer", true, vec![(recipe.trainer.to.clone(), program)]));
-        layers.push(preset_layer(recipe, presets)?);
+        let files = preset_files(recipe, presets)?;
+        let hashed = |(to, bytes): &(String, Vec<u8>)| (to.clone(), Digest::of(bytes));
+        let presets = files.iter().map(hashed).collect();
+        layers.push(files_layer("presets", false, files));
         for layer in &mut layers {
             layer.packed = store.packed(&layer.key);
         }
-        Ok(Self { store, recipe, lock, layers, trainer })
+        Ok(Self { store, recipe, lock, layers, trainer, trainer_file, presets })
     }
 
     /// The part of the lock that has to be on this machine for `build`.
@@ -109,7 +127,7 @@ impl<'a> Assembly<'a> {
                 Source::Wheels(wheels) => {
                     wanted.wheels.extend(wheels.iter().map(|(_, locked)| (*locked).clone()));
                 }
-                Source::Files { .. } => {}
+                Source::StandIns(_) | Source::Files { .. } => {}
             }
         }
         wanted.wheels.sort_by(|a, b| a.name.cmp(&b.name));
@@ -132,7 +150,7 @@ impl<'a> Assembly<'a> {
         for layer in &self.layers {
             let (content, reused) = match &layer.packed {
                 Some(there) => (there.clone(), true),
-                None => (self.pack(layer, inputs, watch)?, false),
+                None => (self.pack(layer, &packed, inputs, watch)?, false),
             };
             layers.push(built(&content, reused));
             watch.done(layers.last().expect("one was pushed just now"));
@@ -147,6 +165,7 @@ impl<'a> Assembly<'a> {
     fn pack(
         &self,
         layer: &Planned,
+        below: &[PackedLayer],
         inputs: &Inputs,
         watch: &dyn Watch,
     ) -> Result<PackedLayer, ImageError> {
@@ -155,14 +174,20 @@ impl<'a> Assembly<'a> {
             "make a scratch file in the image store {}",
             scratch.display()
         )))?;
-        let tree = match &layer.source {
+        let (tree, licences) = match &layer.source {
             Source::Base(debs) => base_tree(self.recipe, debs, inputs, &mut spool),
             Source::Wheels(wheels) => wheel_tree(wheels, inputs, &mut spool),
-            Source::Files { executable, files } => file_tree(&layer.name, *executable, files),
+            Source::StandIns(stand_ins) => stand_in::make(self.recipe, stand_ins, below)
+                .and_then(|files| file_tree(&layer.name, false, &contents(files)))
+                .map(unlicensed),
+            Source::Files { executable, files } => {
+                file_tree(&layer.name, *executable, files).map(unlicensed)
+            }
         }
         .map_err(|error| error.unpacking_in(scratch))?;
         watch.begin(&layer.name, tree.tar_size());
-        self.store.pack(&layer.name, &layer.key, &tree, &|bytes| watch.advance(bytes))
+        let advanced = |bytes| watch.advance(bytes);
+        self.store.pack(&layer.name, &layer.key, (&tree, licences), &advanced)
     }
 
     fn store_documents(
@@ -182,8 +207,33 @@ impl<'a> Assembly<'a> {
         let manifest_bytes = oci::bytes(&oci::manifest(described, descriptors));
         let manifest = put(&manifest_bytes)?;
         let described = oci::describe(MediaType::ImageManifest, &manifest_bytes);
+        let image = StoredImage { reference: reference.short(), manifest, config };
+        self.store.attach(&image, &self.documents(&image, layers), true)?;
         self.store.tag(reference, described, &config)?;
-        Ok(StoredImage { reference: reference.short(), manifest, config })
+        Ok(image)
+    }
+
+    /// What the image is made of and where it comes from.
+    fn documents(&self, image: &StoredImage, layers: &[PackedLayer]) -> Vec<Attachment> {
+        let licences: Licences = layers.iter().flat_map(|l| l.licences.clone()).collect();
+        let subject = sbom::Subject {
+            variant: &self.recipe.variant,
+            config: image.config,
+            lock: self.lock,
+            licences: &licences,
+            trainer: self.trainer_file,
+        };
+        let origins = Origins {
+            recipe: self.recipe,
+            lock: self.lock,
+            trainer: self.trainer_file,
+            presets: &self.presets,
+        };
+        vec![
+            Attachment { kind: SPDX, bytes: sbom::document(&subject) },
+            Attachment { kind: IN_TOTO, bytes: statement::image(&origins, &image.manifest) },
+            Attachment { kind: LOCK, bytes: self.lock.to_text().into_bytes() },
+        ]
     }
 
     fn contents(&self, layers: &[PackedLayer]) -> oci::Contents {
@@ -280,6 +330,13 @@ fn wheel_layers<'a>(recipe: &'a Recipe, lock: &'a Lock) -> Result<Vec<Planned<'a
     Ok(layers.into_iter().map(layer).collect())
 }
 
+/// What the stand-ins define follows from the layers below.
+fn stand_in_layer<'a>(recipe: &Recipe, stand_ins: &'a StandIns, below: &[Planned]) -> Planned<'a> {
+    let below: Vec<Digest> = below.iter().map(|layer| layer.key).collect();
+    let inputs = (&recipe.variant, &recipe.base.architecture, stand_ins, below);
+    planned(&stand_ins.layer, &inputs, Source::StandIns(stand_ins))
+}
+
 fn read_trainer(path: &Path) -> Result<Vec<u8>, ImageError> {
     fs::read(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => ImageError::NoTrainer(path.into()),
@@ -287,7 +344,8 @@ fn read_trainer(path: &Path) -> Result<Vec<u8>, ImageError> {
     })
 }
 
-fn preset_layer<'a>(recipe: &Recipe, presets: &Path) -> Result<Planned<'a>, ImageError> {
+/// Path in the image and content, sorted.
+fn preset_files(recipe: &Recipe, presets: &Path) -> Result<Vec<(String, Vec<u8>)>, ImageError> {
     let failed = || ImageError::io(format!("read the presets in {}", presets.display()));
     let mut files = Vec::new();
     for path in preset_paths(presets).map_err(failed())? {
@@ -298,7 +356,7 @@ fn preset_layer<'a>(recipe: &Recipe, presets: &Path) -> Result<Planned<'a>, Imag
     if files.is_empty() {
         return Err(ImageError::NoPresets(presets.into()));
     }
-    Ok(files_layer("presets", false, files))
+    Ok(files)
 }
 
 /// The `*.yaml` files directly in a folder, sorted.
@@ -316,8 +374,16 @@ fn preset_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn files_layer<'a>(name: &str, executable: bool, files: Vec<(String, Vec<u8>)>) -> Planned<'a> {
     let inputs: Vec<_> = files.iter().map(|(to, bytes)| (to.clone(), Digest::of(bytes))).collect();
-    let files = files.into_iter().map(|(to, bytes)| (to, Content::bytes(bytes))).collect();
-    planned(name, &inputs, Source::Files { executable, files })
+    planned(name, &inputs, Source::Files { executable, files: contents(files) })
+}
+
+/// Files of no package, which have no licence of their own to name.
+fn unlicensed(tree: Tree) -> (Tree, Licences) {
+    (tree, Licences::new())
+}
+
+fn contents(files: Vec<(String, Vec<u8>)>) -> Vec<(String, Content)> {
+    files.into_iter().map(|(to, bytes)| (to, Content::bytes(bytes))).collect()
 }
 
 fn base_tree(
@@ -325,7 +391,7 @@ fn base_tree(
     debs: &[&LockedDeb],
     inputs: &Inputs,
     spool: &mut Spool,
-) -> Result<Tree, ImageError> {
+) -> Result<(Tree, Licences), ImageError> {
     let of_recipe = |source| ImageError::Input { input: "the recipe's base".into(), source };
     let exclude = globs(recipe.base.exclude.iter().map(String::as_str)).map_err(of_recipe)?;
     let mut tree = Tree::new();
@@ -337,15 +403,24 @@ fn base_tree(
             .and_then(|package| base::install(&mut tree, deb, package))
             .map_err(|source| ImageError::Input { input, source })?;
     }
-    Ok(tree)
+    // A package's copyright file may be another's: looked up when all of them are there.
+    let licence = |deb: &&LockedDeb| {
+        let input = format!("the package {} {}", deb.name, deb.version);
+        let licence = sbom::of_deb(&tree, &deb.name);
+        let licence = licence.map_err(|source| ImageError::Input { input, source })?;
+        Ok::<_, ImageError>((deb.sha256, licence))
+    };
+    let licences = debs.iter().map(licence).collect::<Result<_, _>>()?;
+    Ok((tree, licences))
 }
 
 fn wheel_tree(
     wheels: &[(&Wheel, &LockedWheel)],
     inputs: &Inputs,
     spool: &mut Spool,
-) -> Result<Tree, ImageError> {
+) -> Result<(Tree, Licences), ImageError> {
     let mut tree = Tree::new();
+    let mut licences = Licences::new();
     for (wheel, locked) in wheels {
         let input = format!("the wheel {}", locked.file);
         let path = inputs.wheels.get(&locked.name).ok_or_else(|| not_there(&input))?;
@@ -353,11 +428,12 @@ fn wheel_tree(
             for (path, node) in wheel::read(path, &wheel.files, spool)? {
                 tree.insert(&path, node, &locked.name)?;
             }
+            licences.insert(locked.sha256, wheel::licence(path)?);
             Ok(())
         };
         add().map_err(|source| ImageError::Input { input, source })?;
     }
-    Ok(tree)
+    Ok((tree, licences))
 }
 
 fn file_tree(
@@ -417,7 +493,8 @@ fn check_programs(recipe: &Recipe, layers: &[PackedLayer]) -> Result<(), ImageEr
     let library_path: Vec<_> =
         library_path.split(':').filter(|f| !f.is_empty()).map(String::from).collect();
     let program = recipe.trainer.to.trim_start_matches('/');
-    match files.check(program, platform, &library_path) {
+    let driver = recipe.supports.driver.is_some();
+    match files.check(program, &Surroundings { platform, library_path, driver }) {
         misfits if misfits.is_empty() => Ok(()),
         misfits => Err(ImageError::Misfits(misfits)),
     }

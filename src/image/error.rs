@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ybox_spec::Digest;
 
-use super::elf::Misfit;
 use super::input::InputError;
+use super::misfit::Misfit;
 use crate::ui::{Explain, is_disk_full};
 
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +120,10 @@ impl Explain for ImageError {
 }
 
 fn mend(misfits: &[Misfit]) -> &'static str {
-    let version = misfits.iter().any(|m| matches!(m, Misfit::Version { .. }));
-    if version {
+    let any = |wanted: fn(&Misfit) -> bool| misfits.iter().any(wanted);
+    if any(|misfit| matches!(misfit, Misfit::Driver { .. })) {
+        "leave it out of the recipe"
+    } else if any(|misfit| matches!(misfit, Misfit::Version { .. })) {
         "build the trainer on a system that is no newer than the image's Debian, or name a newer \
          suite in the recipe and lock it again"
     } else {

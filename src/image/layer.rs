@@ -22,6 +22,7 @@ use super::content::Content;
 /// - the version of the zstd library, the level, or whether workers are used (`pack`);
 /// - which members of a package or wheel are taken, and how they are renamed (`deb`, `wheel`);
 /// - the files that every image gets (`base`), the order of layers (`assemble`);
+/// - what stand-ins are made of (`stand_in`, `shared_object`);
 /// - the fields of config or manifest, or how they are serialised (`oci`).
 pub const PACKER_REVISION: u32 = 1;
 
@@ -109,6 +110,10 @@ impl Tree {
     /// Sorted by path.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.entries.iter().map(|(path, entry)| (path.as_str(), &entry.node))
+    }
+
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        self.entries.get(path).map(|entry| &entry.node)
     }
 
     /// Bytes that `write` will write.

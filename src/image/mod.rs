@@ -4,25 +4,38 @@
 mod adopt;
 mod archive;
 mod assemble;
+mod attachments;
 mod base;
 mod blobs;
 mod check;
 mod content;
 mod contents;
 mod deb;
+mod driver;
 mod elf;
 mod error;
+mod fit;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+pub mod garbage;
 mod hashing;
 mod input;
 mod layer;
+mod misfit;
 pub(crate) mod oci;
 mod pack;
 mod provenance;
 mod reference;
 mod rootfs;
+mod sbom;
+mod shared_object;
 mod stamp;
+mod stand_in;
+mod statement;
 mod store;
+mod symbols;
 mod unpack;
+mod usage;
 mod wheel;
 
 use ybox_spec::Digest;
@@ -30,15 +43,18 @@ use ybox_spec::Digest;
 pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
+pub use attachments::{Artifact, Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
-pub use elf::{Misfit, soname};
+pub use elf::soname;
 pub use error::ImageError;
 pub use input::InputError;
 pub use layer::{PACKER_REVISION, TreeError};
+pub use misfit::Misfit;
 pub use reference::Reference;
 pub use rootfs::Unpacked;
+pub use statement::{sha256 as sha256_of, statement};
 pub use store::{Store, StoredLayer};
 
 /// An image of the local store.

@@ -9,6 +9,7 @@ use ybox_spec::{Digest, canonical, files};
 
 use super::hashing::HashingWriter;
 use super::layer::{Node, PACKER_REVISION, Tree};
+use super::sbom::Licences;
 use super::stamp::Stamp;
 use super::{ImageError, Store, elf};
 
@@ -28,6 +29,8 @@ pub struct PackedLayer {
     pub size: u64,
     /// What is in it, by path.
     pub contents: BTreeMap<String, Kind>,
+    /// Those of the packages that its files come from.
+    pub licences: Licences,
     stamp: Stamp,
 }
 
@@ -76,7 +79,7 @@ impl Store {
         &self,
         name: &str,
         key: &Digest,
-        tree: &Tree,
+        (tree, licences): (&Tree, Licences),
         advanced: &dyn Fn(u64),
     ) -> Result<PackedLayer, ImageError> {
         let place = self.layout.display();
@@ -92,8 +95,9 @@ impl Store {
             compress(tree, blob.as_file(), advanced).map_err(failed())?;
         self.blobs.adopt(blob, &digest).map_err(failed())?;
         let stamp = Stamp::of(&fs::metadata(self.blobs.path(&digest)).map_err(failed())?);
+        let name = name.into();
         let layer =
-            PackedLayer { name: name.into(), diff_id, unpacked, digest, size, contents, stamp };
+            PackedLayer { name, diff_id, unpacked, digest, size, contents, licences, stamp };
         let record = self.layer_record(key);
         fs::create_dir_all(self.layout.join("layers"))
             .and_then(|()| files::write_atomic(&record, &canonical::to_bytes(&layer)))
@@ -197,7 +201,7 @@ mod tests {
         tree.insert("a", Node::File { executable: false, content }, "t").unwrap();
         let key = key("test", &"inputs");
         assert_eq!(store.packed(&key), None);
-        let layer = store.pack("test", &key, &tree, &|_| {}).unwrap();
+        let layer = store.pack("test", &key, (&tree, Licences::new()), &|_| {}).unwrap();
         assert_eq!(store.packed(&key).as_ref(), Some(&layer));
         let blob = store.blobs.path(&layer.digest);
         let mut bytes = fs::read(&blob).unwrap();

@@ -1,7 +1,7 @@
 //! Taking files out of a Python wheel (a zip, PEP 427) by globs. Nothing in it is run or installed.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -10,6 +10,7 @@ use zip::read::ZipFile;
 use super::content::Spool;
 use super::input::{InputError, LARGEST_CONTENT, globs};
 use super::layer::{Node, check_path};
+use super::sbom::{self, LONGEST_TEXT, Licence};
 use crate::lock::Placement;
 
 type Reader = BufReader<File>;
@@ -41,6 +42,35 @@ pub fn read(
         }
     }
     Ok(nodes)
+}
+
+/// What the wheel's metadata says of its licence, with the licence files that it names.
+pub fn licence(path: &Path) -> Result<Licence, InputError> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(unreadable)?;
+    let names = member_names(&archive)?;
+    let folder = names.iter().find_map(|name| {
+        let folder = name.strip_suffix("/METADATA")?;
+        (folder.ends_with(".dist-info") && !folder.contains('/')).then_some(folder)
+    });
+    let Some(folder) = folder else { return Ok(Licence::default()) };
+    let metadata = read_text(&mut archive, &format!("{folder}/METADATA"))?.unwrap_or_default();
+    let mut texts = Vec::new();
+    for file in metadata.lines().filter_map(|line| line.strip_prefix("License-File:")) {
+        for place in ["licenses/", ""] {
+            texts.extend(read_text(&mut archive, &format!("{folder}/{place}{}", file.trim()))?);
+        }
+    }
+    let text = (!texts.is_empty()).then(|| texts.concat());
+    Ok(sbom::of_wheel(&metadata, text))
+}
+
+/// A member's text, cut where it is very long; nothing if there is no such member.
+fn read_text(archive: &mut ZipArchive<Reader>, name: &str) -> Result<Option<String>, InputError> {
+    let Some(index) = archive.index_for_name(name) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let member = archive.by_index(index).map_err(unreadable)?;
+    member.take(LONGEST_TEXT).read_to_end(&mut bytes)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn unreadable(error: zip::result::ZipError) -> InputError {

@@ -16,7 +16,7 @@ pub enum LockError {
     #[error("there is no variant `{variant}`: docker/ has {}", or_none(known))]
     NoVariant { variant: String, known: Vec<String> },
     #[error("the variant `{variant}` is not locked")]
-    NotLocked { variant: String },
+    NotLocked { variant: String, how: Option<String> },
     #[error("the lock of `{variant}` does not fit: {}", sentences(reasons))]
     Stale { variant: String, reasons: Vec<Stale> },
     #[error("cannot read or write {path}")]
@@ -47,7 +47,8 @@ impl Explain for LockError {
             Self::NoProject => Some(
                 "run it in the project's folder, or say where that is with --project DIR".into(),
             ),
-            Self::NotLocked { variant } | Self::Stale { variant, .. } => {
+            Self::NotLocked { how: Some(how), .. } => Some(how.clone()),
+            Self::NotLocked { variant, .. } | Self::Stale { variant, .. } => {
                 Some(format!("run ybox lock {variant}"))
             }
             Self::Deb(e) => e.hint(),
@@ -125,6 +126,11 @@ impl Explain for WheelError {
             Self::Fetch(e) => e.hint(),
             Self::NoProject(_) => Some(
                 "check the name in the recipe, or set YBOX_PYTHON_INDEX to an index that has it"
+                    .into(),
+            ),
+            Self::NoVersion { version, .. } if version.contains('+') => Some(
+                "a version with a `+` is in its makers' own index: set YBOX_PYTHON_EXTRA_INDEX, or \
+                 pip's extra-index-url, to that"
                     .into(),
             ),
             Self::NoVersion { newest, .. } if !newest.is_empty() => {

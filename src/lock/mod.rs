@@ -6,6 +6,8 @@ mod deb;
 mod diff;
 mod error;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod recipe;
 mod resolve;
 mod variants;
@@ -16,7 +18,10 @@ pub use deb::{DebError, ReleaseError, SignatureError, Unmet};
 pub use diff::{Change, Kind, changes};
 pub use error::LockError;
 pub use file::{LOCK_SCHEMA, Lock, LockedDeb, LockedWheel};
-pub use recipe::{Base, Placement, Presets, RECIPE_SCHEMA, Recipe, Supports, TrainerBinary, Wheel};
+pub use recipe::{
+    Base, Placement, Presets, RECIPE_SCHEMA, Recipe, StandIn, StandIns, Supports, TrainerBinary,
+    Wheel,
+};
 pub use resolve::{Resolution, Upgrade, resolve};
 pub use variants::Variants;
 pub use wheel::WheelError;

@@ -20,6 +20,8 @@ pub struct Recipe {
     pub base: Base,
     #[serde(default)]
     pub wheels: Vec<Wheel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_ins: Option<StandIns>,
     pub trainer: TrainerBinary,
     pub presets: Presets,
     #[serde(default)]
@@ -29,6 +31,9 @@ pub struct Recipe {
     pub entrypoint: Vec<String>,
     #[serde(default)]
     pub supports: Supports,
+    /// What to do where there is no lock, if that takes more than `ybox lock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlocked: Option<String>,
 }
 
 /// Debian packages that make the file system everything else stands on.
@@ -67,6 +72,30 @@ pub struct Placement {
     pub from: String,
     /// Absolute folder in the image; the file keeps its own name.
     pub to: String,
+}
+
+/// Libraries that are linked against but not called: ybox writes small ones in their place, which
+/// end the process with a message when they are called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandIns {
+    /// Layer of their own.
+    pub layer: String,
+    /// Absolute folder in the image.
+    pub to: String,
+    /// The recipe that has the libraries themselves.
+    pub instead: String,
+    pub libraries: Vec<StandIn>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandIn {
+    /// As others need it, e.g. `libcufft.so.12`.
+    pub name: String,
+    /// Glob of the functions' names, for those that are asked for without a version.
+    pub symbols: String,
 }
 
 /// The trainer, built on this machine.

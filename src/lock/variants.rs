@@ -53,8 +53,9 @@ impl Variants {
         matters: impl Fn(&Stale) -> bool,
     ) -> Result<(Recipe, Lock), LockError> {
         let recipe = self.recipe(variant)?;
-        let lock =
-            self.lock(variant)?.ok_or_else(|| LockError::NotLocked { variant: variant.into() })?;
+        let not_locked =
+            || LockError::NotLocked { variant: variant.into(), how: recipe.unlocked.clone() };
+        let lock = self.lock(variant)?.ok_or_else(not_locked)?;
         let mut reasons = lock.stale(&recipe, packer);
         reasons.retain(matters);
         if reasons.is_empty() {

@@ -30,7 +30,8 @@ fn reason_text(reason: &str) -> String {
 
 /// The exact file of `wheel`.
 pub async fn resolve(fetcher: &Fetcher, wheel: &Wheel) -> Result<LockedWheel, WheelError> {
-    let files = match fetcher.project(&wheel.name).await {
+    let wanted = |file: &IndexFile| is_wheel_of(wheel, &file.name);
+    let files = match fetcher.project(&wheel.name, wanted).await {
         Err(FetchError::NotInIndex { .. }) => {
             return Err(WheelError::NoProject(wheel.name.clone()));
         }
@@ -57,7 +58,7 @@ fn choose(wheel: &Wheel, files: Vec<IndexFile>) -> Result<IndexFile, WheelError>
     let (of_version, others): (Vec<_>, Vec<_>) = files
         .into_iter()
         .filter(|file| file.name.ends_with(".whl"))
-        .partition(|file| is_version(wheel, &file.name));
+        .partition(|file| is_wheel_of(wheel, &file.name));
     if of_version.is_empty() {
         return Err(WheelError::NoVersion {
             name: wheel.name.clone(),
@@ -92,8 +93,9 @@ fn not_yanked(file: IndexFile) -> Result<IndexFile, WheelError> {
     }
 }
 
-/// `NAME-VERSION-…` (the binary distribution format); names are compared in normal form.
-fn is_version(wheel: &Wheel, file: &str) -> bool {
+/// `NAME-VERSION-….whl` (the binary distribution format); names are compared in normal form.
+fn is_wheel_of(wheel: &Wheel, file: &str) -> bool {
+    let Some(file) = file.strip_suffix(".whl") else { return false };
     let mut parts = file.split('-');
     let name = parts.next().unwrap_or_default();
     normalized(name) == normalized(&wheel.name) && parts.next() == Some(wheel.version.as_str())

@@ -80,6 +80,7 @@ fn launch(recorded: &Launch, given: &Sorted) -> Result<Launch, RunError> {
         weights: None,
         cfg: None,
         resume: None,
+        time: None,
         exist_ok: false,
         plots: false,
         checkpoint_every: "0".into(),

@@ -64,7 +64,9 @@ pub fn plan(
     let policy = AutoCheckpointing::Is(policy(order));
     let one = Config::Train(TrainConfig { batch: 1, ..config.clone() });
     match status(ended, with.stop, heard, (&one, policy), folder.path()) {
-        Ok(Status::Interrupted) | Err(RunError::Killed { .. }) => Err(RunError::NotPlanned.into()),
+        Ok(Status::Interrupted | Status::OutOfTime) | Err(RunError::Killed { .. }) => {
+            Err(RunError::NotPlanned.into())
+        }
         Ok(Status::Completed) => Ok(plan.ok_or(RunError::NoPlan)?),
         Err(error) => Err(error.into()),
     }

@@ -82,6 +82,12 @@ pub fn execute(
         _ => None,
     };
     let folder = folder(&order)?;
+    // Without it, `ybox gc --former` would not know that this run needs its image.
+    if let Some(parent) = folder.path().parent() {
+        record::remember_place(with.home, parent).map_err(|e| {
+            Failure::unexpected(format!("cannot write to {}", with.home.display()), &e)
+        })?;
+    }
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
     let mut run = Run { order, beginning, manifest, folder, cache };
     let status = run.finish(with, view)?;
@@ -376,6 +382,9 @@ fn container(
             arguments.extend(["--memory".to_owned(), memory.clone()]);
         }
         arguments.extend(["--checkpoint-every".into(), order.launch.checkpoint_every.clone()]);
+        if let Some(hours) = order.launch.time {
+            arguments.extend(["--time".to_owned(), hours.to_string()]);
+        }
         arguments.extend(order.stop_after.map(stop_after).into_iter().flatten());
     }
     if let Some(weights) = &order.weights {

@@ -17,6 +17,7 @@ mod settle;
 mod source;
 
 pub use arguments::Sorted;
+pub use cache::CachePlace;
 pub use convert::{Conversion, convert};
 pub use error::RunError;
 pub use execute::{Finished, Surroundings, execute};

@@ -27,6 +27,17 @@ pub struct DownloadFlags {
         hide_short_help = true
     )]
     pub python_index: Option<String>,
+    /// Further indexes, for what that one lacks; may be given more than once [default: pip's]
+    #[arg(
+        long,
+        global = true,
+        env = "YBOX_PYTHON_EXTRA_INDEX",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ' ',
+        hide_short_help = true
+    )]
+    pub python_extra_index: Vec<String>,
     /// Debian mirror [default: apt's]
     #[arg(
         long,
@@ -76,6 +87,8 @@ pub struct DownloadFlags {
 pub struct Downloads {
     pub offline: bool,
     pub python_index: Option<Url>,
+    /// For what that index lacks, in order; none if pip is to be asked.
+    pub python_extra_indexes: Option<Vec<Url>>,
     /// By archive: `debian`, `debian-security`.
     pub deb_mirrors: BTreeMap<String, Url>,
     pub deb_keyring: Option<PathBuf>,
@@ -119,6 +132,7 @@ impl Default for Downloads {
         Self {
             offline: false,
             python_index: None,
+            python_extra_indexes: None,
             deb_mirrors: BTreeMap::new(),
             deb_keyring: None,
             snapshot: None,
@@ -141,6 +155,7 @@ impl Downloads {
             ("python_index", file.python_index),
             ("PIP_INDEX_URL", pip),
         ])?;
+        let extra = extra_indexes(flags.python_extra_index, file.python_extra_indexes)?;
         let snapshot = first([("YBOX_SNAPSHOT", flags.snapshot), ("snapshot", file.snapshot)])?;
         let mut mirrors = BTreeMap::new();
         for (archive, url) in file.deb_mirrors {
@@ -158,6 +173,7 @@ impl Downloads {
         Ok(Self {
             offline: flags.offline || file.offline,
             python_index,
+            python_extra_indexes: extra,
             deb_mirrors: mirrors,
             deb_keyring: flags.deb_keyring.or(file.deb_keyring).map(absolute),
             snapshot,
@@ -165,6 +181,28 @@ impl Downloads {
             ..Self::default()
         })
     }
+}
+
+/// The first of the settings that is set; pip's variable holds several with white space between.
+fn extra_indexes(
+    flags: Vec<String>,
+    file: Option<Vec<String>>,
+) -> Result<Option<Vec<Url>>, SettingsError> {
+    const PIP: &str = "PIP_EXTRA_INDEX_URL";
+    let pip = || {
+        let value = std::env::var(PIP).ok()?;
+        Some(value.split_whitespace().map(str::to_owned).collect())
+    };
+    let flags: Vec<String> = flags.into_iter().filter(|url| !url.is_empty()).collect();
+    let (setting, urls) = if !flags.is_empty() {
+        ("YBOX_PYTHON_EXTRA_INDEX", Some(flags))
+    } else if file.is_some() {
+        ("python_extra_indexes", file)
+    } else {
+        (PIP, pip())
+    };
+    let parsed = |urls: Vec<String>| urls.iter().map(|url| url_setting(setting, url)).collect();
+    urls.map(parsed).transpose()
 }
 
 /// The first of the settings that is set.

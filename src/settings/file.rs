@@ -14,6 +14,8 @@ use super::{SettingsError, yaml};
 pub struct ConfigFile {
     /// Python package index (PEP 503 or 691).
     pub python_index: Option<String>,
+    /// Indexes to look in for what the first one lacks, in order.
+    pub python_extra_indexes: Option<Vec<String>>,
     /// Debian mirrors by archive: `debian`, `debian-security`.
     pub deb_mirrors: BTreeMap<String, String>,
     /// Keyring that the Debian archives are signed with.
@@ -23,8 +25,12 @@ pub struct ConfigFile {
     /// PEM file of certificate authorities to trust beside the system's.
     pub certificates: Option<PathBuf>,
     pub offline: bool,
+    /// The trust policy.
+    pub trust: Option<PathBuf>,
     /// Registries (`HOST[:PORT]`) that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// Repositories (`HOST/REPOSITORY`) that have the images of runs.
+    pub image_repositories: Vec<String>,
 }
 
 impl ConfigFile {

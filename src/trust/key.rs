@@ -39,6 +39,11 @@ impl PrivateKey {
         }
     }
 
+    #[cfg(test)]
+    pub fn from_scalar(scalar: &[u8; 32]) -> Self {
+        Self(SigningKey::from_slice(scalar).unwrap())
+    }
+
     /// Reads a key file and opens it with what `passphrase` returns.
     pub fn read(
         path: &Path,

@@ -208,8 +208,12 @@ impl Project {
     }
 
     pub fn with(deb: &[u8], wheel: &[u8]) -> Self {
+        Self::of(RECIPE, deb, wheel)
+    }
+
+    pub fn of(recipe_text: &str, deb: &[u8], wheel: &[u8]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let recipe = Recipe::parse(RECIPE, "tiny.yaml".as_ref()).unwrap();
+        let recipe = Recipe::parse(recipe_text, "tiny.yaml".as_ref()).unwrap();
         let lock = lock(&recipe, deb, wheel);
         let cache = dir.path().join("home/cache/sha256");
         for folder in [&cache, &dir.path().join("docker"), &dir.path().join("configs")] {
@@ -223,7 +227,7 @@ impl Project {
             fs::write(&path, bytes).unwrap();
             *files = BTreeMap::from([(name.to_owned(), path)]);
         }
-        fs::write(dir.path().join("docker/tiny.yaml"), RECIPE).unwrap();
+        fs::write(dir.path().join("docker/tiny.yaml"), recipe_text).unwrap();
         lock.write(&dir.path().join("docker/tiny.lock")).unwrap();
         fs::write(dir.path().join("trainer"), trainer()).unwrap();
         fs::write(dir.path().join("configs/a.yaml"), "model: a\n").unwrap();

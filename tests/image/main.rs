@@ -4,9 +4,11 @@
 // What a test's own functions can't unwrap is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod documents;
 mod fixture;
 mod golden;
 mod hostile;
 mod real;
+mod stand_ins;
 mod store;
 mod verbs;

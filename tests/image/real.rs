@@ -7,6 +7,7 @@ use ybox::fetch::{Cache, Inputs};
 use ybox::image::{Assembly, Built, ImageError, Store};
 use ybox::lock::{Lock, Recipe};
 
+use super::documents::others_read_the_documents_of;
 use super::fixture::{Silent, trainer};
 
 fn root() -> &'static Path {
@@ -65,6 +66,8 @@ fn the_base_and_libtorch_layers_are_the_pinned_ones_and_a_newer_glibc_is_refused
     assert_eq!(lines, golden, "layer, DiffID, digest of the blob");
     let size: u64 = built.layers.iter().map(|layer| layer.size).sum();
     assert!(size < 110_000_000, "without a trainer: {size}");
+
+    others_read_the_documents_of(&Store::under(dir.path()).unwrap(), &built.image);
 
     // A real program, made to ask for a C library of the future.
     let mut future = fs::read("/bin/ls").unwrap();

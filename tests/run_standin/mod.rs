@@ -355,6 +355,8 @@ pub enum Mood {
     Forgets,
     /// Is killed after this epoch.
     Dies(u32),
+    /// Has spent its time after this epoch.
+    OutOfTime(u32),
 }
 
 /// An engine that runs the stand-in instead of a container.
@@ -605,6 +607,10 @@ impl<'a> Trainer<'a> {
             self.save(epoch, &steps, &csv)?;
             if self.mood == Mood::Dies(epoch) {
                 return Ok(137);
+            }
+            if self.mood == Mood::OutOfTime(epoch) {
+                self.say(Event::OutOfTime { epoch });
+                return Ok(124);
             }
             match self.mood {
                 Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),

@@ -46,13 +46,22 @@ char* torch_ext_set_tf32(bool allowed) {
   });
 }
 
+char* torch_ext_set_reduced_precision(bool allowed) {
+  return caught([allowed] {
+    at::Context& context = at::globalContext();
+    context.setAllowFP16ReductionCuBLAS(allowed, /*allow_splitk=*/allowed);
+    context.setAllowBF16ReductionCuBLAS(allowed, /*allow_splitk=*/allowed);
+    context.setAllowFP16AccumulationCuBLAS(false);
+  });
+}
+
 char* torch_ext_set_cudnn_benchmark(bool on) {
   return caught([on] { at::globalContext().setBenchmarkCuDNN(on); });
 }
 
 // flags: deterministic algorithms, deterministic as errors, flash, mem-efficient, math, TF32,
-// cuDNN benchmark.
-char* torch_ext_flags(bool flags[7]) {
+// cuDNN benchmark, reduced precision.
+char* torch_ext_flags(bool flags[8]) {
   return caught([flags] {
     at::Context& context = at::globalContext();
     flags[0] = context.deterministicAlgorithms();
@@ -62,6 +71,9 @@ char* torch_ext_flags(bool flags[7]) {
     flags[4] = context.userEnabledMathSDP();
     flags[5] = context.allowTF32CuDNN() || context.allowTF32CuBLAS();
     flags[6] = context.benchmarkCuDNN();
+    const auto none = at::CuBLASReductionOption::DisallowReducedPrecisionDisallowSplitK;
+    flags[7] = context.allowFP16ReductionCuBLAS() != none ||
+        context.allowBF16ReductionCuBLAS() != none || context.allowFP16AccumulationCuBLAS();
   });
 }
 

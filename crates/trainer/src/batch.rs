@@ -10,11 +10,12 @@ use ybox_spec::events::Event;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching;
+use crate::device::DeviceArg;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::memory;
 use crate::stop::{INTERRUPTED, Stop};
 use crate::train::{Needs, USABLE, advice};
+use crate::{memory, numerics};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -26,6 +27,8 @@ pub struct Args {
     pub out: PathBuf,
     #[arg(long, value_name = "POLICY")]
     checkpointing: Checkpointing,
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceArg,
     /// The most memory to plan with
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemorySize>,
@@ -66,13 +69,14 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
         }
         Err(error) => {
             emit.say(error.to_event());
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_status())
         }
     }
 }
 
 fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
-    let free = memory::available_bytes();
+    numerics::use_device(args.device.0)?;
+    let free = memory::available_bytes(numerics::device());
     let advice = || advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
     let needs = Needs::measure(&args.config, args.checkpointing)
         .map_err(|error| error.error(args.checkpointing, advice()))?;
@@ -97,11 +101,16 @@ fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
     Ok(plan)
 }
 
-/// What steps may take of `free` bytes: what the share and the cap leave beside kept pictures.
+/// What steps may take of `free` bytes: what the share and the cap leave, on a CPU beside kept
+/// pictures, which no GPU holds.
 fn available(args: &Args, config: &TrainConfig, free: u64) -> u64 {
     let share = (free as f64 * args.share.min(USABLE)) as u64;
-    let capped = memory::available_under(args.memory, free);
+    let device = numerics::device();
+    let capped = memory::available_under(args.memory, free, device);
     let available = ((capped as f64 * USABLE) as u64).min(share);
+    if device.is_cuda() {
+        return available;
+    }
     let splits = [args.train, args.val];
     available.saturating_sub(caching::expected(args.cache, splits, config.imgsz, capped))
 }

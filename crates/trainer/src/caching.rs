@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tch::Device;
 use ybox_spec::Digest;
 use ybox_spec::config::CacheChoice;
 use ybox_spec::memory::MemorySize;
@@ -44,7 +45,8 @@ impl Caching {
         let memory = match choice {
             CacheChoice::Auto => DEFAULT_BYTES,
             CacheChoice::Ram => {
-                memory::available_under(memory, memory::available_bytes()) / PART_OF_MEMORY
+                memory::available_under(memory, memory::available_bytes(Device::Cpu), Device::Cpu)
+                    / PART_OF_MEMORY
             }
             CacheChoice::Off | CacheChoice::Disk => 0,
         };

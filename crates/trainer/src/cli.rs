@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
+use tch::Device;
+use torch_ext::Precision;
 use ybox_spec::config::{
     AutoCheckpointing, CacheChoice, CheckpointEvery, Checkpointing, Config, Task, TrainConfig,
 };
@@ -14,13 +16,14 @@ use ybox_spec::events::Event;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching::Caching;
+use crate::device::DeviceArg;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
-use crate::stop::{INTERRUPTED, Stop};
-use crate::{batch, convert, export, out_of_memory, predict, train, val};
+use crate::stop::{INTERRUPTED, OUT_OF_TIME, Stop};
+use crate::{batch, check, convert, export, out_of_memory, predict, train, val};
 
 /// The YOLOv12 trainer of ybox.
 #[derive(Debug, Parser)]
@@ -38,6 +41,9 @@ enum Command {
     /// Say how large a batch fits; batch=auto asks before the config is hashed
     #[command(hide = true)]
     Batch(batch::Args),
+    /// Measure a device; scripts/gpu-check.sh asks
+    #[command(hide = true, subcommand)]
+    Check(check::Check),
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,6 +63,9 @@ struct TaskArgs {
     /// Weights to validate, to predict with, to export, or to start training from
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Where to compute: cpu, or a GPU like cuda:0, counted among those that are visible here
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceArg,
     /// Loader threads
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -92,6 +101,9 @@ struct TaskArgs {
     /// Stop after so many epochs
     #[arg(long, value_name = "N")]
     stop_after_epochs: Option<u32>,
+    /// Stop after so many hours
+    #[arg(long, value_name = "HOURS")]
+    time: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -99,6 +111,8 @@ struct MeasureArgs {
     config: PathBuf,
     policy: Checkpointing,
     batch: u32,
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceArg,
 }
 
 pub fn main() -> ExitCode {
@@ -110,16 +124,17 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => return convert::main(&args),
         Command::Measure(args) => return measure(&args),
         Command::Batch(args) => return plan_batch(&args),
+        Command::Check(args) => return check::main(&args),
     };
     let started = Instant::now();
-    let (config, mut job) = match prepare(task, &args) {
+    let (config, mut job) = match prepare(task, &args, started) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(2);
         }
     };
-    let ended = out_of_memory::noticed(|| run(&config, &mut job))
+    let ended = out_of_memory::noticed(|| run(&config, args.device.0, &mut job))
         .unwrap_or_else(|shortage| Err(shortage.error(&config, job.checkpointing)));
     match ended {
         Ok(Outcome::Finished) => {
@@ -130,9 +145,13 @@ pub fn main() -> ExitCode {
             job.emit.say(Event::Interrupted { epoch });
             ExitCode::from(INTERRUPTED)
         }
+        Ok(Outcome::OutOfTime { epoch }) => {
+            job.emit.say(Event::OutOfTime { epoch });
+            ExitCode::from(OUT_OF_TIME)
+        }
         Err(error) => {
             job.emit.say(error.to_event());
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_status())
         }
     }
 }
@@ -141,7 +160,8 @@ fn measure(args: &MeasureArgs) -> ExitCode {
     let measured = read_train_config(&args.config).and_then(|config| {
         let config = TrainConfig { batch: args.batch, ..config };
         let policy = AutoCheckpointing::Is(args.policy);
-        out_of_memory::noticed(|| train::measure(&config, args.policy))
+        let device = args.device.0;
+        out_of_memory::noticed(|| train::measure(&config, args.policy, device))
             .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
     });
     match measured {
@@ -153,7 +173,7 @@ fn measure(args: &MeasureArgs) -> ExitCode {
             eprintln!("error: {error}");
             match error {
                 TrainerError::OutOfMemory { .. } => ExitCode::from(train::OUT_OF_MEMORY),
-                _ => ExitCode::FAILURE,
+                other => ExitCode::from(other.exit_status()),
             }
         }
     }
@@ -182,7 +202,11 @@ fn read_config(path: &Path) -> Result<Config, TrainerError> {
         .map_err(|e| TrainerError::Config { path: path.to_owned(), reason: e.to_string() })
 }
 
-fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
+fn prepare(
+    task: Task,
+    cli: &TaskArgs,
+    started: Instant,
+) -> Result<(Config, Job), TrainerError> {
     let config = read_config(&cli.config)?;
     check_task(task, config.task())?;
     let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
@@ -207,6 +231,7 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         resume: cli.resume,
         checkpoint_every: cli.checkpoint_every,
         stop_after: cli.stop_after(),
+        deadline: cli.deadline(started),
     };
     Ok((config, job))
 }
@@ -215,6 +240,12 @@ impl TaskArgs {
     fn stop_after(&self) -> Option<StopAfter> {
         let epochs = self.stop_after_epochs.map(StopAfter::Epochs);
         self.stop_after_steps.map(StopAfter::Steps).or(epochs)
+    }
+
+    /// `None` as well for times that end after the clock does.
+    fn deadline(&self, started: Instant) -> Option<Instant> {
+        let time = Duration::try_from_secs_f64(self.time? * 3600.0).ok()?;
+        started.checked_add(time)
     }
 }
 
@@ -225,12 +256,21 @@ fn check_task(asked: Task, config: Task) -> Result<(), TrainerError> {
     Ok(())
 }
 
-fn run(config: &Config, job: &mut Job) -> Result<Outcome, TrainerError> {
-    numerics::apply(config.compute())?;
+fn run(config: &Config, device: Device, job: &mut Job) -> Result<Outcome, TrainerError> {
+    numerics::apply(config.compute(), device)?;
+    numerics::try_attention(config.attention(), precision_of(config)?)?;
     match config {
         Config::Train(config) => train::run(config, job),
         Config::Val(config) => val::run(config, job).map(|()| Outcome::Finished),
         Config::Predict(config) => predict::run(config, job).map(|()| Outcome::Finished),
         Config::Export(config) => export::run(config, job).map(|()| Outcome::Finished),
+    }
+}
+
+/// Only trainings are in mixed precision.
+fn precision_of(config: &Config) -> Result<Option<Precision>, TrainerError> {
+    match config {
+        Config::Train(config) => numerics::precision(config.amp),
+        _ => Ok(None),
     }
 }

@@ -3,18 +3,22 @@
 //! a time: the bits of a batch would depend on its company.
 
 use tch::{Device, Tensor, no_grad};
+use torch_ext::Precision;
 use ybox_spec::config;
 
 use crate::data::Prepared;
+use crate::error::TrainerError;
 use crate::eval::nms::{Detection, Labels, Nms, suppress};
 use crate::model::{Mode, STRIDES, Yolo12, decode};
-use crate::tensors;
+use crate::{numerics, tensors};
 
 pub struct Detector<'a> {
     pub model: &'a Yolo12,
     pub nms: &'a config::Nms,
     pub classes: Classes<'a>,
     pub device: Device,
+    /// What the network is cast to.
+    pub precision: Option<Precision>,
 }
 
 /// What becomes of the model's classes.
@@ -41,11 +45,13 @@ pub struct Detected {
 }
 
 impl Detector<'_> {
-    pub fn detect(&self, prepared: &Prepared) -> Detected {
+    pub fn detect(&self, prepared: &Prepared) -> Result<Detected, TrainerError> {
         no_grad(|| {
-            let raw = self.model.forward(&tensors::image(prepared, self.device), Mode::Eval);
+            let image = tensors::image(prepared, self.device);
+            let forward = || self.model.forward(&image, Mode::Eval);
+            let raw = numerics::in_precision(self.precision, forward)?;
             let detections = self.boxes(&raw, prepared);
-            Detected { detections, raw }
+            Ok(Detected { detections, raw })
         })
     }
 

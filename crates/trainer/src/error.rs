@@ -42,8 +42,14 @@ pub enum TrainerError {
     NoCacheFolder,
     #[error("portable numerics need a CPU with AVX2 and FMA, which this one has not")]
     NotPortable,
+    #[error("portable numerics are for the CPU: a GPU keeps its bits on GPUs of its kind only")]
+    PortableOnGpu,
     #[error("the `{path}` attention path does not exist on {device}")]
-    AttentionPath { path: &'static str, device: &'static str },
+    AttentionPath { path: &'static str, device: String },
+    #[error("{device} has no kernel for the `{path}` attention path in {dtype}: {reason}")]
+    AttentionKernel { path: &'static str, dtype: &'static str, device: String, reason: String },
+    #[error("{}", .0.sentence())]
+    Gpu(crate::cuda::Refusal),
     #[error("{} is a checkpoint of another run: its config or its data are not these", path.display())]
     OtherRun { path: PathBuf },
     #[error("cannot go on from {}: {source}", path.display())]
@@ -88,7 +94,24 @@ pub enum TrainerError {
     Torch(#[from] torch_ext::TorchError),
 }
 
+/// Exit status where the GPU that was asked for can't be used.
+pub const NO_GPU: u8 = 4;
+
+impl From<crate::cuda::Refusal> for TrainerError {
+    fn from(refusal: crate::cuda::Refusal) -> Self {
+        Self::Gpu(refusal)
+    }
+}
+
 impl TrainerError {
+    /// How the process ends with it.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Gpu(_) => NO_GPU,
+            _ => 1,
+        }
+    }
+
     pub fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.to_owned(), source }
     }
@@ -108,7 +131,9 @@ impl TrainerError {
             Self::Manifest { .. } => "bad-manifest",
             Self::NotMeasured { .. } => "memory-not-measured",
             Self::NotPortable => "no-avx2",
-            Self::AttentionPath { .. } => "no-such-attention-path",
+            Self::PortableOnGpu => "portable-needs-cpu",
+            Self::AttentionPath { .. } | Self::AttentionKernel { .. } => "no-such-attention-path",
+            Self::Gpu(refusal) => refusal.code(),
             Self::NoWeights => "no-weights",
             Self::NoCacheFolder => "no-cache-folder",
             Self::Diverged { .. } => "training-diverged",
@@ -127,8 +152,14 @@ impl TrainerError {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::PortableOnGpu => "use numerics=fast",
+            Self::AttentionKernel { .. } => {
+                "flash on a GPU needs compute capability 8.0 and fp16 or bf16 (amp=bf16); \
+                 attention=efficient takes fp32 too, attention=safe takes anything"
+            }
+            Self::Gpu(refusal) => return Some(refusal.remedy()),
             Self::NotPortable => "use numerics=fast: the bits then hold on this kind of CPU only",
             Self::Diverged { .. } => {
                 "a lower lr0, a larger batch or more warmup_epochs mends it most often; \

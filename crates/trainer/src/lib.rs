@@ -3,12 +3,15 @@
 pub mod anchors;
 mod batch;
 mod caching;
+pub mod check;
 pub mod cli;
 pub mod coco;
 pub mod convert;
 mod crops;
+pub mod cuda;
 pub mod data;
 pub mod detect;
+mod device;
 mod emit;
 pub mod error;
 pub mod eval;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use tch::Device;
+use torch_ext::gpu_memory;
 use ybox_spec::memory::MemorySize;
 
 /// Resident bytes, or 0 where the kernel does not say.
@@ -10,21 +12,46 @@ pub fn resident_bytes() -> u64 {
     field("/proc/self/status", "VmRSS:").unwrap_or(0)
 }
 
-/// The most bytes that were ever resident, or 0 where the kernel does not say.
-pub fn peak_bytes() -> u64 {
-    field("/proc/self/status", "VmHWM:").unwrap_or(0)
+/// What is said of a training's memory: resident bytes, or the most that libtorch took of a GPU. 0
+/// where that can't be told.
+pub fn in_use(device: Device) -> u64 {
+    match device {
+        Device::Cuda(index) => gpu_memory(index).map_or(0, |gpu| gpu.peak_reserved),
+        _ => resident_bytes(),
+    }
 }
 
-/// Bytes that this process may still take: what the machine has left, and what its control group
-/// allows.
-pub fn available_bytes() -> u64 {
+/// What tensors hold now: resident bytes, or what libtorch gave out of a GPU.
+pub fn held_bytes(device: Device) -> u64 {
+    match device {
+        Device::Cuda(index) => gpu_memory(index).map_or(0, |gpu| gpu.allocated),
+        _ => resident_bytes(),
+    }
+}
+
+/// The most bytes that were ever in use, or 0 where that can't be told.
+pub fn peak_bytes(device: Device) -> u64 {
+    match device {
+        Device::Cuda(_) => in_use(device),
+        _ => field("/proc/self/status", "VmHWM:").unwrap_or(0),
+    }
+}
+
+/// Bytes that tensors on `device` may still take: what is free of a GPU; on a CPU what the machine
+/// has left, and what this process's control group allows.
+pub fn available_bytes(device: Device) -> u64 {
+    if let Device::Cuda(index) = device {
+        return gpu_memory(index).map_or(0, |gpu| gpu.free);
+    }
     let machine = field("/proc/meminfo", "MemAvailable:").unwrap_or(0);
     left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
 }
 
-/// Bytes that this process may still take, of `there_is`, if it may take at most `cap` in all.
-pub fn available_under(cap: Option<MemorySize>, there_is: u64) -> u64 {
-    cap.map_or(there_is, |cap| cap.0.saturating_sub(resident_bytes()).min(there_is))
+/// Bytes that tensors on `device` may still take, of `there_is`, if they may take at most `cap` in
+/// all; on a CPU that is for the whole process.
+pub fn available_under(cap: Option<MemorySize>, there_is: u64, device: Device) -> u64 {
+    let taken = if device.is_cuda() { 0 } else { resident_bytes() };
+    cap.map_or(there_is, |cap| cap.0.saturating_sub(taken).min(there_is))
 }
 
 /// Memory in use and its limit, in bytes.
@@ -90,8 +117,9 @@ mod tests {
     #[test]
     fn the_kernel_says_what_this_process_holds() {
         assert!(resident_bytes() > 1 << 20);
-        assert!(peak_bytes() >= resident_bytes() / 2);
-        assert!(available_bytes() > 0);
+        assert!(peak_bytes(Device::Cpu) >= held_bytes(Device::Cpu) / 2);
+        assert!(available_bytes(Device::Cpu) > 0);
+        assert!(in_use(Device::Cpu) > 1 << 20);
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! Pinning what decides the bits of the arithmetic, before libtorch does any.
 
 use std::arch::is_x86_feature_detected;
+use std::sync::OnceLock;
 
-use tch::Device;
-use torch_ext::{Precision, SdpBackends, autocast, set_deterministic, set_sdp_backends};
+use tch::{Device, Kind, Tensor};
+use torch_ext::{
+    Precision, SdpBackends, autocast, set_cudnn_benchmark, set_deterministic,
+    set_reduced_precision, set_sdp_backends, set_tf32,
+};
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
+use crate::cuda;
+use crate::device;
 use crate::error::TrainerError;
+use crate::model::HEAD_DIM;
+
+static DEVICE: OnceLock<Device> = OnceLock::new();
 
 /// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
 /// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
@@ -15,11 +24,16 @@ use crate::error::TrainerError;
 const PORTABLE: [(&str, &str); 3] =
     [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
 
-/// Applies `compute` to this process.
+/// Applies `compute` to this process, whose tensors live on `device`. Comes before anything else of
+/// libtorch.
 ///
 /// # Errors
-/// On a CPU that can't keep the promise, and on an attention path that the device does not have.
-pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
+/// Where the device is not there or can't keep the promise, and on an attention path that it does
+/// not have.
+pub fn apply(compute: &Compute, device: Device) -> Result<(), TrainerError> {
+    if device.is_cuda() && compute.numerics == Numerics::Portable {
+        return Err(TrainerError::PortableOnGpu);
+    }
     if compute.numerics == Numerics::Portable {
         // The C library chooses by FMA.
         if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
@@ -31,23 +45,77 @@ pub fn apply(compute: &Compute) -> Result<(), TrainerError> {
             unsafe { std::env::set_var(name, value) };
         }
     }
+    use_device(device)?;
     tch::set_num_threads(compute.threads as i32);
     tch::set_num_interop_threads(1);
     set_deterministic(true)?;
-    choose_attention(compute.attention)
+    if device.is_cuda() {
+        set_cudnn_benchmark(false)?;
+        set_tf32(false)?;
+        set_reduced_precision(false)?;
+    }
+    choose_attention(compute.attention, device)
+}
+
+/// Makes `device` the one that tensors live on, once.
+pub fn use_device(device: Device) -> Result<(), TrainerError> {
+    if let Device::Cuda(index) = device {
+        cuda::prepare(index)?;
+    }
+    let used = DEVICE.get_or_init(|| device);
+    assert_eq!(*used, device, "a process has one device");
+    Ok(())
 }
 
 /// Allows exactly the kernels of `path`: another path is an error, never a fallback.
-fn choose_attention(path: AttentionPath) -> Result<(), TrainerError> {
-    let flash = match path {
-        AttentionPath::Flash => true,
+fn choose_attention(path: AttentionPath, device: Device) -> Result<(), TrainerError> {
+    let (flash, mem_efficient) = match path {
+        AttentionPath::Flash => (true, false),
+        AttentionPath::Efficient if device.is_cuda() => (false, true),
         // Written out in the model: no fused kernel has a part in it.
-        AttentionPath::Safe => false,
+        AttentionPath::Safe => (false, false),
         AttentionPath::Auto | AttentionPath::Efficient => {
-            return Err(TrainerError::AttentionPath { path: path.name(), device: "the CPU" });
+            let device = device::name(device);
+            return Err(TrainerError::AttentionPath { path: path.name(), device });
         }
     };
-    Ok(set_sdp_backends(SdpBackends { flash, mem_efficient: false, math: false })?)
+    Ok(set_sdp_backends(SdpBackends { flash, mem_efficient, math: false })?)
+}
+
+/// Tries the kernels that were chosen, so that a lack of them is told before a model is built: a GPU
+/// has flash kernels from compute capability 8.0 on and for fp16 and bf16 only.
+///
+/// # Errors
+/// Where the device has none for `path` in `precision`.
+pub fn try_attention(
+    path: AttentionPath,
+    precision: Option<Precision>,
+) -> Result<(), TrainerError> {
+    let (kind, dtype) = match precision {
+        None => (Kind::Float, "fp32"),
+        Some(Precision::Fp16) => (Kind::Half, "fp16"),
+        Some(Precision::Bf16) => (Kind::BFloat16, "bf16"),
+    };
+    try_kernel(path, kind).map_err(|reason| TrainerError::AttentionKernel {
+        path: path.name(),
+        dtype,
+        device: device::name(device()),
+        reason,
+    })
+}
+
+/// Runs the kernel of `path` on a few numbers; the reason where there is none.
+pub fn try_kernel(path: AttentionPath, kind: Kind) -> Result<(), String> {
+    if path == AttentionPath::Safe {
+        return Ok(());
+    }
+    let attended = Tensor::f_zeros([1, 1, 16, HEAD_DIM], (kind, device())).and_then(|q| {
+        let no_mask = None::<&Tensor>;
+        Tensor::f_scaled_dot_product_attention(&q, &q, &q, no_mask, 0.0, false, None, false)
+    });
+    // libtorch says the reason first and then where it was.
+    let reason = |e: tch::TchError| e.to_string().lines().next().unwrap_or_default().to_owned();
+    attended.map(|_| ()).map_err(reason)
 }
 
 /// What a training's forward pass is cast to, if to anything.
@@ -74,7 +142,13 @@ pub fn in_precision<T>(
     }
 }
 
-/// Where tensors live.
+/// What validation in a training is cast to. A GPU's flash kernels have no fp32, so that there it
+/// runs in what the training runs in; on a CPU it is always fp32.
+pub fn evaluation_precision(amp: Amp) -> Result<Option<Precision>, TrainerError> {
+    if device().is_cuda() { precision(amp) } else { Ok(None) }
+}
+
+/// Where tensors live: the CPU unless `use_device` said otherwise.
 pub fn device() -> Device {
-    Device::Cpu
+    DEVICE.get().copied().unwrap_or(Device::Cpu)
 }

@@ -37,6 +37,7 @@ pub fn run(config: &PredictConfig, job: &mut Job) -> Result<(), TrainerError> {
         nms: &config.nms,
         classes: Classes { only: &config.classes, single: false },
         device: numerics::device(),
+        precision: None,
     };
     let mut collected = Collected {
         json: config.save_json.then(|| CocoResults::new(&config.names)),
@@ -46,7 +47,7 @@ pub fn run(config: &PredictConfig, job: &mut Job) -> Result<(), TrainerError> {
         match prepared {
             Ok(prepared) => {
                 let path = &split.samples[prepared.index].path;
-                let found = detector.detect(&prepared).detections;
+                let found = detector.detect(&prepared)?.detections;
                 one_picture(config, job, path, &prepared, &found)?;
                 collected.add(job, path, &prepared, &found)?;
             }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use ybox_spec::events::Progress;
 
-use crate::memory::resident_bytes;
+use crate::memory;
+use crate::numerics;
 
 /// One pass over pictures or batches, from its start.
 pub struct Phase {
@@ -37,7 +38,7 @@ impl Phase {
             losses: None,
             instances: 0,
             imgsz,
-            memory: resident_bytes(),
+            memory: memory::in_use(numerics::device()),
             images_per_second: self.rate(images),
         }
     }

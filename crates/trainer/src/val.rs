@@ -31,6 +31,7 @@ pub fn run(config: &ValConfig, job: &mut Job) -> Result<(), TrainerError> {
     let single = [SINGLE_CLASS.to_owned()];
     let names = if config.single_cls { &single } else { config.names.as_slice() };
     let validation = Validation {
+        precision: None,
         split: &split,
         names,
         nms: &config.nms,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
+use torch_ext::Precision;
 use ybox_spec::config::Nms;
 use ybox_spec::events::{Losses, Metrics};
 
@@ -25,6 +26,8 @@ pub struct Validation<'a> {
     pub classes: Classes<'a>,
     pub loss: &'a DetectionLoss,
     pub workers: usize,
+    /// What the network is cast to.
+    pub precision: Option<Precision>,
     /// Where training stands, for progress: epoch from 1, of how many.
     pub epoch: (u32, u32),
 }
@@ -51,15 +54,20 @@ impl Verdict {
 impl Validation<'_> {
     /// Runs `model` over the split.
     pub fn run(&self, model: &Yolo12, emit: &mut Emitter) -> Result<Verdict, TrainerError> {
-        let detector =
-            Detector { model, nms: self.nms, classes: self.classes, device: numerics::device() };
+        let detector = Detector {
+            model,
+            nms: self.nms,
+            classes: self.classes,
+            device: numerics::device(),
+            precision: self.precision,
+        };
         let mut evaluator = Evaluator::new(self.names.to_vec());
         let mut means = Means::default();
         let total = self.split.len() as u64;
         let phase = Phase::start("val", self.epoch, total);
         for (done, prepared) in (1..).zip(validation(self.split, self.workers)?) {
             let prepared = prepared?;
-            let found = detector.detect(&prepared);
+            let found = detector.detect(&prepared)?;
             means.add(self.loss_items(&found.raw, &prepared));
             evaluator.add(prepared.index as u64, &found.detections, &self.truths(&prepared));
             emit.progress(&phase, done, || phase.progress(done, done, self.split.imgsz()));

@@ -70,12 +70,18 @@ pub enum SignedBy {
 pub struct Sources {
     settings: Downloads,
     python: OnceLock<Option<Url>>,
+    python_extra: OnceLock<Vec<Url>>,
     apt: OnceLock<Vec<apt::Entry>>,
 }
 
 impl Sources {
     pub fn new(settings: &Downloads) -> Self {
-        Self { settings: settings.clone(), python: OnceLock::new(), apt: OnceLock::new() }
+        Self {
+            settings: settings.clone(),
+            python: OnceLock::new(),
+            python_extra: OnceLock::new(),
+            apt: OnceLock::new(),
+        }
     }
 
     pub fn snapshot(&self) -> Option<&Url> {
@@ -93,6 +99,14 @@ impl Sources {
             self.settings.python_index.clone().or_else(|| pip::index(&self.settings.host))
         });
         index.clone().ok_or(SourceError::NoPythonIndex)
+    }
+
+    /// Further indexes, in order. May start pip.
+    pub fn python_extra_indexes(&self) -> &[Url] {
+        self.python_extra.get_or_init(|| match &self.settings.python_extra_indexes {
+            Some(indexes) => indexes.clone(),
+            None => pip::extra_indexes(&self.settings.host),
+        })
     }
 
     /// The archive `debian` or `debian-security`.

@@ -2,6 +2,8 @@
 //! highest version of each package, and a check that nothing they depend on is left out.
 
 mod depends;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod packages;
 mod release;
 mod signature;

@@ -80,7 +80,41 @@ fn read<T: DeserializeOwned>(yaml: &str) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::lock::{Recipe, Supports, Variants};
+    use crate::plan::Variant;
+
+    /// What a recipe has to say that it supports: the machine code of its libtorch, and the oldest
+    /// driver that loads its CUDA.
+    fn supported(tables: &Tables, variant: Variant) -> Supports {
+        let Some(stack) = tables.wheels.stack(variant) else { return Supports::default() };
+        let floors = &tables.drivers.floors.rows;
+        let floor = floors.iter().find(|row| row.cuda == stack.cuda.major).unwrap();
+        Supports {
+            capabilities: stack.cubins.iter().map(ToString::to_string).collect(),
+            driver: Some(floor.driver.linux.to_string()),
+        }
+    }
+
+    #[test]
+    fn recipes_support_what_the_tables_say() {
+        let (tables, project) = (Tables::built_in(), Path::new(env!("CARGO_MANIFEST_DIR")));
+        let variants = Variants::of(Some(project)).unwrap();
+        let mut names = variants.names();
+        for (name, variant) in [
+            ("cpu", Variant::Cpu),
+            ("cuda126", Variant::Cuda126),
+            ("cuda13", Variant::Cuda13),
+            ("cuda13-slim", Variant::Cuda13),
+        ] {
+            let recipe: Recipe = variants.recipe(name).unwrap();
+            assert_eq!(recipe.supports, supported(&tables, variant), "{name}");
+            names.retain(|other| other != name);
+        }
+        assert!(names.is_empty(), "recipes that no table is compared with: {names:?}");
+    }
 
     #[test]
     fn the_built_in_tables_are_dated_and_sourced() {

@@ -47,6 +47,8 @@ pub struct Launch {
     pub checkpoint_every: String,
     /// The run folder of a training to go on with.
     pub resume: Option<String>,
+    /// Hours after which a training stops with what it has reached, counted from each start anew.
+    pub time: Option<f64>,
 }
 
 impl Default for Launch {
@@ -68,6 +70,7 @@ impl Default for Launch {
             plots: true,
             checkpoint_every: "5m".into(),
             resume: None,
+            time: None,
         }
     }
 }
@@ -110,6 +113,9 @@ impl Schema for Launch {
         }
         let every = self.checkpoint_every.parse::<CheckpointEvery>();
         every.map_err(|reason| ConfigError::Value { key: "checkpoint_every".into(), reason })?;
+        if let Some(hours) = self.time {
+            within("time", hours, f64::MIN_POSITIVE, 1e6)?;
+        }
         within("workers", f64::from(self.workers), 1.0, 512.0)
     }
 }

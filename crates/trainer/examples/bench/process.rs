@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use tch::Device;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 use ytrain::numerics;
 
@@ -11,7 +12,7 @@ use crate::Outcome;
 /// Numerics `fast` with `threads` threads, as a run has them.
 pub fn fast(threads: u32) -> Outcome {
     let attention = AttentionPath::Flash;
-    Ok(numerics::apply(&Compute { attention, numerics: Numerics::Fast, threads })?)
+    Ok(numerics::apply(&Compute { attention, numerics: Numerics::Fast, threads }, Device::Cpu)?)
 }
 
 /// Resident memory now, and its peak since [`forget_peak`], in MiB.

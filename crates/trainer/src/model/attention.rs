@@ -118,7 +118,7 @@ fn to_map(part_bahnd: &Tensor, [b, c, height, width]: [i64; 4]) -> Tensor {
 }
 
 /// softmax(q k^T / sqrt(d)) v over `[.., n, d]`.
-fn attend([q, k, v]: &[Tensor; 3], path: AttentionPath) -> Tensor {
+pub fn attend([q, k, v]: &[Tensor; 3], path: AttentionPath) -> Tensor {
     let scale = 1.0 / (HEAD_DIM as f64).sqrt();
     if path != AttentionPath::Safe {
         let no_mask = None::<&Tensor>;

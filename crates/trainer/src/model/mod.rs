@@ -20,7 +20,7 @@ mod spec;
 mod yolo12;
 
 pub use crate::anchors::STRIDES;
-pub(crate) use attention::HEAD_DIM;
+pub(crate) use attention::{HEAD_DIM, attend};
 pub(crate) use conv::NORM_EPS;
 pub use detect::{BOX_CHANNELS, DFL_BINS, decode};
 pub use params::{Buffer, Parameter, ParameterKind, StateDictError};

@@ -5,13 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use ybox_spec::config::{Checkpointing, TrainConfig};
 
 use crate::error::TrainerError;
 use crate::loss::{Assigner, DetectionLoss, Gains, Targets};
 use crate::model::{Mode, ModelSpec, Yolo12};
-use crate::{memory, numerics};
+use crate::{device, memory, numerics};
 
 /// Batches that are measured.
 pub const MEASURED: [u32; 2] = [2, 4];
@@ -23,6 +23,8 @@ const OBJECTS: i64 = 16;
 /// model it is measured with, AdamW's two moments, a healthy state (weights, average, moments), and
 /// as much again while a checkpoint is written.
 const STATE_OF_WEIGHTS: u64 = 12;
+/// The same on a GPU, which holds neither healthy states nor checkpoints.
+const STATE_ON_GPU: u64 = 5;
 
 /// Bytes that a training takes: some whatever the batch, and some for each of its pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ pub fn measure_apart(config: &Path, policy: Checkpointing, batch: u32) -> Result
         .arg("measure")
         .arg(config)
         .args([policy.name(), &batch.to_string()])
+        .args(["--device", &device::name(numerics::device())])
         .stdin(Stdio::null())
         .output()
         .map_err(failed)?;
@@ -105,15 +108,19 @@ fn read(output: &Output) -> Result<u64, Unmeasured> {
 
 /// Peak bytes that two steps on made-up pictures add to this process, and what a training holds
 /// beside them.
-pub fn measure(config: &TrainConfig, policy: Checkpointing) -> Result<u64, TrainerError> {
-    numerics::apply(&config.compute)?;
+pub fn measure(
+    config: &TrainConfig,
+    policy: Checkpointing,
+    device: Device,
+) -> Result<u64, TrainerError> {
+    numerics::apply(&config.compute, device)?;
     let classes = config.names.len();
     let spec = ModelSpec::parse(&config.model, classes as i64)?.with_residual_scaling();
     let model = Yolo12::new(spec, config.compute.attention, numerics::device())?;
     // Its weights stay zero: their values take no memory, and drawing them takes time.
     let model = model.with_checkpointing(policy);
     let state: u64 = model.state_dict().iter().map(|(_, t)| t.numel() as u64 * 4).sum();
-    let before = memory::resident_bytes();
+    let before = memory::held_bytes(device);
     let side = largest_side(config);
     let loss = DetectionLoss::new(classes, Gains::default(), Assigner::default());
     let precision = numerics::precision(config.amp)?;
@@ -122,8 +129,9 @@ pub fn measure(config: &TrainConfig, policy: Checkpointing) -> Result<u64, Train
         let raw = numerics::in_precision(precision, || model.forward(&images, Mode::Train))?;
         loss.compute(&raw, &objects(config.batch.into())).total.backward();
     }
-    let step = memory::peak_bytes().saturating_sub(before);
-    Ok(step + STATE_OF_WEIGHTS * state)
+    let step = memory::peak_bytes(device).saturating_sub(before);
+    let multiple = if device.is_cuda() { STATE_ON_GPU } else { STATE_OF_WEIGHTS };
+    Ok(step + multiple * state)
 }
 
 /// Side of the largest pictures that `multi_scale` makes.
@@ -132,13 +140,15 @@ fn largest_side(config: &TrainConfig) -> i64 {
     (side / 32.0).ceil() as i64 * 32
 }
 
-fn pictures(batch: i64, side: i64) -> Tensor {
+/// Made-up ones.
+pub fn pictures(batch: i64, side: i64) -> Tensor {
     let options = (Kind::Float, numerics::device());
     let values = Tensor::arange(batch * side * side * 3, options) * 0.37;
     (values.sin() / 2 + 0.5).view([batch, side, side, 3]).permute([0, 3, 1, 2])
 }
 
-fn objects(batch: i64) -> Targets {
+/// Made-up ones.
+pub fn objects(batch: i64) -> Targets {
     let count = batch * OBJECTS;
     let device = numerics::device();
     let number = Tensor::arange(count, (Kind::Int64, device));

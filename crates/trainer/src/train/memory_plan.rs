@@ -10,7 +10,7 @@ use ybox_spec::shortage;
 use super::measuring::{MEASURED, Needs, Unmeasured, measure_apart};
 use crate::error::TrainerError;
 use crate::job::Job;
-use crate::memory;
+use crate::{memory, numerics};
 
 /// Share of the memory there is that a plan uses: trainings have come to up to 8 % more than the
 /// straight line predicts.
@@ -50,8 +50,9 @@ fn short(plan: &MemoryPlan) -> String {
 }
 
 fn plan(config: &TrainConfig, job: &mut Job) -> Result<MemoryPlan, TrainerError> {
-    let available =
-        (memory::available_under(job.memory, memory::available_bytes()) as f64 * USABLE) as u64;
+    let device = numerics::device();
+    let there_is = memory::available_bytes(device);
+    let available = (memory::available_under(job.memory, there_is, device) as f64 * USABLE) as u64;
     let mut policies = Vec::new();
     for policy in Checkpointing::ALL {
         match predict(config, job, policy) {

@@ -38,7 +38,8 @@ use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome};
 use crate::loss::DetectionLoss;
-use crate::memory::resident_bytes;
+use crate::memory;
+use crate::numerics;
 use crate::scan::scan_for_training;
 use crate::validate::{Validation, Verdict};
 use best::Best;
@@ -46,7 +47,7 @@ use care::Place;
 pub use checkpoint::CheckpointError;
 use checkpoint::{About, Checkpoint, RunIdentity, Shelf};
 use epoch::Trained;
-pub use measuring::{Needs, OUT_OF_MEMORY, measure};
+pub use measuring::{Needs, OUT_OF_MEMORY, measure, objects, pictures};
 pub use memory_plan::{USABLE, advice};
 use outputs::Outputs;
 use session::Session;
@@ -90,12 +91,12 @@ fn run_session(
             session.heal(at, &mut job.emit)?;
             outputs.save_last(session.averaged()?, epoch)?;
             outputs.draw_findings(val)?;
-            return Ok(Outcome::Interrupted { epoch });
+            return Ok(job.stopped(epoch, outputs.steps()));
         };
         let at = Place { epoch, step: outputs.steps() };
         session.heal(at, &mut job.emit)?;
         let averaged = session.averaged()?;
-        let validation = validation(config, job.workers, &session.loss, val, epoch);
+        let validation = validation(config, job.workers, &session.loss, val, epoch)?;
         let verdict = validation.run(averaged, &mut job.emit)?;
         let is_best = best.improves(epoch, verdict.fitness());
         let row = row(config, epoch, &trained, &verdict, is_best, started);
@@ -200,16 +201,17 @@ fn validation<'a>(
     loss: &'a DetectionLoss,
     split: &'a Arc<Split>,
     epoch: u32,
-) -> Validation<'a> {
-    Validation {
+) -> Result<Validation<'a>, TrainerError> {
+    Ok(Validation {
         split,
         names: &config.names,
         nms: &config.nms,
         classes: Classes::default(),
         loss,
         workers,
+        precision: numerics::evaluation_precision(config.amp)?,
         epoch: (epoch + 1, config.epochs),
-    }
+    })
 }
 
 /// Draws how it went to its end. Who resumed after the best epoch has not seen what it found: it is measured
@@ -224,7 +226,7 @@ fn draw_findings(
     if outputs.lacks_findings() {
         let best = session.with_weights(outputs.best())?;
         let last = session.epoch.saturating_sub(1);
-        let validation = validation(config, job.workers, &session.loss, val, last);
+        let validation = validation(config, job.workers, &session.loss, val, last)?;
         outputs.keep_findings(validation.run(best, &mut job.emit)?.evaluator, true);
     }
     outputs.draw_findings(val)
@@ -247,7 +249,7 @@ fn row(
         lr: trained.rates.lr[0],
         instances: trained.instances,
         imgsz: config.imgsz,
-        memory: resident_bytes(),
+        memory: memory::in_use(numerics::device()),
         images_per_second: trained.images_per_second,
         seconds: started.elapsed().as_secs_f64(),
         best,

@@ -1,0 +1,36 @@
+//! What is known of a device once it can be used.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tch::Device;
+use torch_ext::gpu_memory;
+
+use crate::cuda;
+use crate::device::{self, DeviceArg};
+use crate::error::TrainerError;
+use crate::numerics;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceArg,
+    /// How long the driver may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = cuda::PATIENCE.as_secs())]
+    patience: u64,
+}
+
+pub fn run(args: &Args) -> Result<Value, TrainerError> {
+    let device = args.device.0;
+    let mut said = json!({ "device": device::name(device) });
+    if let Device::Cuda(index) = device {
+        let found = cuda::check_driver(index, Duration::from_secs(args.patience))?;
+        numerics::use_device(device)?;
+        let memory = gpu_memory(index)?;
+        let (major, minor) = found.capability;
+        said["name"] = found.name.into();
+        said["capability"] = format!("{major}.{minor}").into();
+        said["memory"] = json!({ "total": memory.total, "free": memory.free });
+    }
+    Ok(said)
+}
