@@ -111,7 +111,7 @@ fn other_inputs_are_refused_and_named_and_nothing_changes() {
         &["weights=data/data.yaml"],
         "started with another initial weights: none, here sha256:",
     );
-    refused(&["device=0"], "device=0 is not there");
+    refused(&["device=0"], "variant-not-for-device: variant cpu can't run on device 0");
     for key in ["cfg=x.yaml", "project=x", "name=x", "exist_ok=True"] {
         let failure = resume(&place, &[key]).unwrap_err();
         assert!(

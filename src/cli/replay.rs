@@ -130,8 +130,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         directory: directory.clone(),
     };
     let known = OnceCell::new();
-    let replay = replay::order(&request, &store, &|compute, amp| {
-        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
+    let replay = replay::order(&request, &store, &|asked| {
+        run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("a training has its compute settled");
     let (finished, view) = carry_out(&replay.order, facts, args.engine, context, &store)?;

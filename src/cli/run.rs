@@ -29,6 +29,8 @@ Settings:
   cfg=FILE              settings to use instead of the model's preset
   batch=auto            the largest batch that fits into memory (train)
   resume=RUN            go on with a training that was killed or interrupted
+  device=0              cpu, a GPU by index (0, cuda:0), several (0,1), all, or by UUID (GPU-...)
+  p2p=off               keep several GPUs from each other's memory (NCCL_P2P_DISABLE=1)
   time=HOURS            stop then, with what was reached; resume=RUN goes on (train)
   workers= cache= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
                         change no result
@@ -90,8 +92,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
-    let order = run::resolve(&request, &store, &|compute, amp| {
-        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
+    let order = run::resolve(&request, &store, &|asked| {
+        run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("every task has its compute settled");
     let (finished, mut view) = carry_out(&order, facts, args.engine, context, &store)?;
@@ -118,7 +120,7 @@ pub(super) fn carry_out(
         false => RunView::talking(screen.clone()),
     };
     view.say(&chosen(&selection));
-    if let Some(note) = run::unused_gpus(facts) {
+    if let Some(note) = run::unused_gpus(facts, &order.devices) {
         view.say(&format!("note: {note}"));
     }
     let stop = Arc::new(StopRequests::new(0));

@@ -32,6 +32,8 @@ pub struct Launch {
     pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,
+    /// Whether GPUs may reach each other's memory directly.
+    pub p2p: PeerAccess,
     /// Folder of run folders; by default `runs/<task>`.
     pub project: Option<String>,
     /// Name of the run folder; by default `exp`, numbered when taken.
@@ -61,6 +63,7 @@ impl Default for Launch {
             checkpointing: AutoCheckpointing::Is(Checkpointing::None),
             memory: None,
             device: "auto".into(),
+            p2p: PeerAccess::Auto,
             project: None,
             name: None,
             exist_ok: false,
@@ -70,6 +73,18 @@ impl Default for Launch {
             time: None,
         }
     }
+}
+
+/// Direct access of several GPUs to each other's memory, as NCCL is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerAccess {
+    /// Where nothing is known to stand between them.
+    #[default]
+    Auto,
+    On,
+    /// `NCCL_P2P_DISABLE=1`.
+    Off,
 }
 
 /// `device=0` is a number to YAML, `device=0,1` a text, `device=[0,1]` a list.
