@@ -2,8 +2,8 @@
 # Builds the images cuda13 and cuda13-slim for real and checks what the tests, which use small
 # stand-ins, can't: the same digest from another folder and user with an empty store, the closure
 # (each build resolves every library, version and symbol), the sizes, what a changed trainer costs,
-# and that the libraries open on a machine without a GPU. Prints where the bytes go. Takes about ten
-# minutes, a 2.4 GB download and 15 GB below TMPDIR.
+# that the libraries open on a machine without a GPU, and that the trainer says there what is missing.
+# Prints where the bytes go. Takes about six minutes, a 2.4 GB download and 15 GB below TMPDIR.
 #   scripts/check-cuda-image.sh [YBOX [YTRAIN]]
 # Default: target/release. YBOX_HOME, if it is set, is where the downloads are looked for and kept.
 set -euo pipefail
@@ -54,12 +54,19 @@ unpack() {
   done
 }
 
-# opens ROOT LIBRARY[:FUNCTION]...: opens the libraries of an unpacked image at once, and calls.
-opens() {
+# inside ROOT COMMAND...: runs in an unpacked image, without the host's libraries.
+inside() {
   local root=$1
   shift
   bwrap --ro-bind "$root" / --tmpfs /tmp --ro-bind "$work/open" /tmp/open --dev /dev --proc /proc \
-    --unshare-all /tmp/open "$@"
+    --unshare-all --clearenv "$@"
+}
+
+# opens ROOT LIBRARY[:FUNCTION]...: opens libraries in one process, and calls.
+opens() {
+  local root=$1
+  shift
+  inside "$root" /tmp/open "$@"
 }
 
 make_opener() {
@@ -88,6 +95,16 @@ table() {
   done
 }
 
+# Whether the layers that the locks alone decide are the pinned ones.
+pinned() {
+  local line
+  jq -r '.layers[] | select(.name != "trainer" and .name != "presets")
+    | "\(.name) \(.diff_id) \(.digest)"' <<<"$1" |
+    while read -r line; do
+      grep -qxF "$line" "$project/tests/golden/cuda13.txt" || { say "not pinned: $line"; exit 1; }
+    done
+}
+
 check() {
   local variant=$1 image size start
   image=$(build "$work/one" "$work/a" "$variant")
@@ -96,19 +113,31 @@ check() {
   say "$variant: $(jq -r .manifest <<<"$image"), $size bytes compressed"
   [ "$size" -le "${most[$variant]}" ] || die "$variant is larger than ${most[$variant]} bytes"
 
+  pinned "$image" || die "$variant: other layers than in tests/golden/cuda13.txt"
+
   local two
   two=$(umask 077; TZ=Asia/Kathmandu LC_ALL=C build "$work/two" "$work/b/c" "$variant" "${other[@]}")
   [ "$(jq -r .manifest <<<"$two")" = "$(jq -r .manifest <<<"$image")" ] || die "$variant differs"
   say "$variant: the same digest from another folder${other:+ and user}"
 
-  start=$EPOCHREALTIME
+  start=$(date +%s%N)
   build "$work/one" "$work/changed" "$variant" >/dev/null
-  say "$variant: with a changed trainer $(bc <<<"$EPOCHREALTIME - $start") s"
+  say "$variant: with a changed trainer $((($(date +%s%N) - start) / 1000000)) ms"
 
   unpack "$image" "$work/$variant"
   opens "$work/$variant" /opt/ybox/lib/libtorch_cuda.so ||
     die "$variant: libtorch_cuda.so cannot be opened"
   say "$variant: libtorch_cuda.so opens without a GPU"
+  no_driver "$variant"
+}
+
+# The trainer, asked for a GPU, says that there is no driver, and nothing else.
+no_driver() {
+  local said status=0
+  said=$(inside "$work/$1" /opt/ybox/bin/ytrain check device --device cuda:0 2>&1) || status=$?
+  [ "$status" != 0 ] && [[ $said == "error: there is no NVIDIA driver"* ]] ||
+    die "$1: without a driver the trainer ended with status $status and said: $said"
+  say "$1: without a driver the trainer ends with status $status: ${said%%$'\n'*}"
 }
 
 mkdir -p "$downloads"

@@ -37,6 +37,12 @@ need jq jq
 # scripts/check-portable.sh emulates other CPUs.
 command -v qemu-x86_64-static >/dev/null || need qemu-x86_64 qemu-user
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+# The tests of push and pull talk to a real registry, and to other clients of it.
+need docker-registry docker-registry
+need skopeo skopeo
+need umoci umoci
+need podman podman
+need openssl openssl
 # ybox asks pip for the index that pip uses, and on Ubuntu debootstrap for Debian's mirror.
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 # The oracles of the tests live in a virtual environment.

@@ -6,7 +6,8 @@ mod file;
 mod registries;
 pub mod yaml;
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 pub use downloads::{DownloadFlags, Downloads, Host, folder_url};
 pub use file::ConfigFile;
@@ -23,6 +24,9 @@ pub struct Flags {
     /// Folder with docker/ and configs/ [default: the nearest one upwards from here]
     #[arg(long, global = true, env = "YBOX_PROJECT", value_name = "DIR")]
     pub project: Option<PathBuf>,
+    /// Trust policy [default: trust.yaml beside the settings file, else the project's]
+    #[arg(long, global = true, env = "YBOX_TRUST", value_name = "FILE")]
+    pub trust: Option<PathBuf>,
     /// Machine-readable output: JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -40,6 +44,8 @@ pub struct Settings {
     pub json: bool,
     pub downloads: Downloads,
     pub registries: Registries,
+    /// The trust policy, if there is one. Absolute.
+    pub trust: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +85,25 @@ impl Settings {
                 .find(|d| d.join("docker").join("cpu.yaml").is_file())
                 .map(Into::into),
         };
-        let file = match config_folder() {
-            Some(folder) => ConfigFile::read(&folder.join("ybox/config.yaml"))?,
+        let folder = config_folder().map(|folder| folder.join("ybox"));
+        let file = match &folder {
+            Some(folder) => ConfigFile::read(&folder.join("config.yaml"))?,
             None => ConfigFile::default(),
         };
-        let registries = Registries::resolve(file.insecure_registries.clone(), &here);
+        let said = flags.trust.or(file.trust.clone()).map(|path| here.join(path));
+        // Who runs ybox comes before who wrote the project.
+        let found = [folder.as_ref(), project.as_ref()].into_iter().flatten();
+        let found = found.map(|folder| folder.join("trust.yaml")).find(|path| may_be_there(path));
+        let trust = said.or(found);
+        let registries = Registries::resolve(&file, &here);
         let downloads = Downloads::resolve(flags.downloads, file, &here)?;
-        Ok(Self { home: here.join(home), project, json: flags.json, downloads, registries })
+        Ok(Self { home: here.join(home), project, json: flags.json, downloads, registries, trust })
     }
+}
+
+/// One that cannot be looked at counts: a policy must not go by its being out of sight.
+fn may_be_there(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound)
 }
 
 fn default_home() -> Option<PathBuf> {

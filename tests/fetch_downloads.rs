@@ -58,6 +58,7 @@ fn settings(home: &Path, server: &str) -> Settings {
         json: false,
         downloads,
         registries: Default::default(),
+        trust: None,
     }
 }
 

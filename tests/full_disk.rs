@@ -174,6 +174,7 @@ mod inside {
                 json: false,
                 downloads,
                 registries: Default::default(),
+                trust: None,
             };
             let fetcher = Fetcher::new(&settings).unwrap().with_progress(Progress::silent());
             let runtime =

@@ -113,7 +113,7 @@ fn the_json_form_says_the_same() {
     assert_eq!(plan["refusals"][0]["code"], "driver-too-old");
     assert_eq!(
         plan["refusals"][0]["remedy"],
-        "install driver 525.60.13 or newer; meanwhile, variant=cpu works"
+        "install driver 525.60.13 or newer; meanwhile, device=cpu works"
     );
     assert_eq!(plan.get("variant"), None);
 }

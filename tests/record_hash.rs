@@ -51,6 +51,7 @@ fn runs_of_every_task_check() {
             ],
         ),
         (Mood::Stopped(2), Task::Train, vec!["data=data/data.yaml", "epochs=3"]),
+        (Mood::OutOfTime(1), Task::Train, vec!["data=data/data.yaml", "time=0.1"]),
         (Mood::Dutiful, Task::Val, vec!["data=data/data.yaml", weights]),
         (Mood::Dutiful, Task::Predict, vec!["source=data/images/train", weights]),
     ] {

@@ -111,6 +111,18 @@ fn a_run_that_died_is_replayed_as_far_as_it_went() {
 }
 
 #[test]
+fn a_run_whose_time_was_spent_is_replayed_without_a_limit() {
+    let mut place = Place::new();
+    place.stand_in.mood = Mood::OutOfTime(3);
+    place.run(Task::Train, &["data=data/data.yaml", "epochs=4", "time=0.5"]).unwrap();
+    place.stand_in.mood = Mood::Dutiful;
+    let verdict = place.replay(&[], Extent::Full, false).unwrap();
+    assert_eq!((verdict.outcome, verdict.steps, verdict.of), (Outcome::Identical, 6, 6));
+    let container = place.stand_in.container.lock().unwrap().clone().unwrap();
+    assert!(!container.arguments.contains(&"--time".to_owned()), "{:?}", container.arguments);
+}
+
+#[test]
 fn a_hash_finds_the_run_and_not_its_replays() {
     let place = trained();
     place.replay(&[], Extent::Full, false).unwrap();

@@ -118,6 +118,11 @@ fn interrupted_and_broken_runs_have_a_report_of_what_is_there() {
     let text = page(&stopped.folder);
     assert!(text.contains("class=\"state interrupted\"") && text.contains("of 3</dd>"));
 
+    place.stand_in = StandIn { mood: Mood::OutOfTime(2), ..Default::default() };
+    let spent = place.run(Task::Train, &["data=data/data.yaml", "epochs=3", "time=1"]).unwrap();
+    let text = page(&spent.folder);
+    assert!(text.contains("class=\"state out-of-time\"") && text.contains("time was spent"));
+
     place.stand_in = StandIn { mood: Mood::Fails, ..Default::default() };
     place.run(Task::Train, &["data=data/data.yaml", "name=bad"]).unwrap_err();
     let failed = place.work().join("runs/train/bad");

@@ -63,6 +63,41 @@ fn an_interrupted_training_goes_on_and_its_record_follows() {
 }
 
 #[test]
+fn a_training_whose_time_is_spent_goes_on_with_more() {
+    let mut place = Place::new();
+    place.stand_in.mood = Mood::OutOfTime(1);
+    let stopped = place.run(Task::Train, &[&SETTINGS[..], &["time=0.5"]].concat()).unwrap();
+    assert_eq!(stopped.record.status, Status::OutOfTime);
+    assert!(place.verify(&stopped.folder).passes());
+    let hours = |place: &Place| {
+        let arguments = place.stand_in.container.lock().unwrap().clone().unwrap().arguments;
+        let at = arguments.iter().position(|argument| argument == "--time")?;
+        Some(arguments[at + 1].clone())
+    };
+    assert_eq!(hours(&place).unwrap(), "0.5");
+
+    let whole = Place::new().run(Task::Train, &SETTINGS).unwrap().record;
+    assert_eq!(stopped.record.input_hash, whole.input_hash);
+    let mut place = Place { stand_in: Default::default(), ..place };
+    place.stand_in.mood = Mood::OutOfTime(2);
+    let resumed = resume(&place, &["time=8"]).unwrap().record;
+    assert_eq!(resumed.status, Status::OutOfTime);
+    assert_eq!(resumed.circumstances.launch["time"], 8.0);
+    assert_eq!(hours(&place).unwrap(), "8");
+    place.stand_in.mood = Mood::Dutiful;
+    let finished = resume(&place, &["time="]).unwrap().record;
+    assert_eq!((finished.status, finished.run_hash), (Status::Completed, whole.run_hash));
+    assert_eq!(hours(&place), None);
+    for (task, argument, expected) in [
+        (Task::Train, "time=0", "time: 0 is outside"),
+        (Task::Val, "time=1", "`time` is a setting of train, not of val"),
+    ] {
+        let failure = place.run(task, &[argument]).unwrap_err();
+        assert!(failure.to_string().contains(expected), "{failure}");
+    }
+}
+
+#[test]
 fn other_inputs_are_refused_and_named_and_nothing_changes() {
     let place = killed();
     let folder = place.work().join("runs/train/exp");
@@ -76,7 +111,7 @@ fn other_inputs_are_refused_and_named_and_nothing_changes() {
         &["weights=data/data.yaml"],
         "started with another initial weights: none, here sha256:",
     );
-    refused(&["device=0"], "device=0 is not there");
+    refused(&["device=0"], "variant-not-for-device: variant cpu can't run on device 0");
     for key in ["cfg=x.yaml", "project=x", "name=x", "exist_ok=True"] {
         let failure = resume(&place, &[key]).unwrap_err();
         assert!(

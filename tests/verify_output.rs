@@ -54,6 +54,8 @@ fn runs_are_listed_with_how_they_ended() {
     place.train();
     place.stand_in.mood = Mood::Stopped(1);
     place.train();
+    place.stand_in.mood = Mood::OutOfTime(1);
+    place.train();
     place.stand_in.mood = Mood::Fails;
     let data = ["data=data/data.yaml", "epochs=2"];
     place.run(Task::Train, &data).unwrap_err();

@@ -1,11 +1,13 @@
 //! `ybox images`.
 
+use std::path::{Path, PathBuf};
+
 use indicatif::DecimalBytes;
 use serde::Serialize;
 use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
-use crate::image::{ImageError, LOCK_LABEL, Store, StoredImage, short_reference};
+use crate::image::{ImageError, LOCK_LABEL, Store, StoredImage, garbage, short_reference};
 use crate::ui::{self, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -32,8 +34,17 @@ pub fn run(_args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         eprintln!("no images yet: make one with `ybox build cpu`");
     } else {
         print!("{}", table(&images));
+        eprintln!("{}", use_of_disk(&context.settings.home));
     }
     Ok(ExitStatus::Yes)
+}
+
+/// What images take in all: layers that several of them have are there once.
+fn use_of_disk(home: &Path) -> String {
+    let folders = ["store", "rootfs", "cache"].map(|name| home.join(name));
+    let sizes = garbage::sizes(&folders.each_ref().map(PathBuf::as_path));
+    let [stored, unpacked, downloads] = [0, 1, 2].map(|i| DecimalBytes(sizes[i]));
+    format!("on disk: {stored} stored, {unpacked} unpacked, {downloads} downloaded packages")
 }
 
 fn listed(store: &Store, image: StoredImage) -> Listed {

@@ -5,6 +5,7 @@ mod build;
 mod data;
 mod diff;
 mod fetch;
+mod gc;
 mod images;
 mod key;
 mod lock;
@@ -70,10 +71,12 @@ enum Verb {
     Runs(runs::Args),
     /// Write a page that shows a run at a glance
     Report(report::Args),
-    /// Send an image to a registry
+    /// Send an image or a run to a registry
     Push(push::Args),
-    /// Bring an image from a registry
+    /// Bring an image or a run from a registry
     Pull(pull::Args),
+    /// Remove what nothing needs any more
+    Gc(gc::Args),
     /// Make and check data sets
     Data(data::Args),
     /// Make keys to sign images with
@@ -163,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Report(args) => report::run(args, &context),
         Verb::Push(args) => push::run(args, &context),
         Verb::Pull(args) => pull::run(args, &context),
+        Verb::Gc(args) => gc::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
         Verb::Key(args) => key::run(args, &context),
         Verb::Weights(args) => weights::run(args, &context),

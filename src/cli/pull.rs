@@ -1,19 +1,28 @@
 //! `ybox pull`.
 
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
+use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
 use crate::image::Store;
-use crate::registry::{Place, Pulled, Remote, connect};
+use crate::record::remember_place;
+use crate::registry::{Place, Pulled, RegistryError, Remote, connect};
 use crate::settings::RegistryFlags;
+use crate::trust::{Evidence, Policy, signatures};
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
 Nothing is seen under its name before its digest was checked. A tag can move: what it stood for is
-printed with its digest, and REF@DIGEST pulls exactly that again.";
+printed with its digest, and REF@DIGEST pulls exactly that again.
+
+With --run REF is a run, or an image that one run was attached to; prints the run folder.";
+/// Where pulled runs lie, seen from the working directory.
+const PULLED: &str = "runs/pulled";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -21,6 +30,9 @@ pub struct Args {
     /// What: HOST/REPOSITORY[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     place: String,
+    /// Pull a run, and the image that it ran in, into runs/pulled
+    #[arg(long)]
+    run: bool,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -28,13 +40,27 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let place: Place = args.place.parse()?;
     let store = Store::open(&context.settings)?;
+    if args.run {
+        let arrived = pull_run(&place, args.registry, context, &store)?;
+        show_run(&arrived, context)?;
+        return Ok(ExitStatus::Yes);
+    }
+    let policy = Policy::of(&context.settings)?;
     let progress = context.progress();
     let start = Instant::now();
     let (remote, pulled) = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
         let remote = repository.find_image(&place).await?;
+        let attached = repository.pull_attached(&remote.manifest.digest).await?;
+        if let Some(policy) = &policy {
+            let manifests = vec![remote.manifest.digest];
+            let signatures = signatures(&attached)?;
+            let evidence = Evidence { manifests, signatures, built_here: false };
+            policy.judge(&place.name(), &evidence)?;
+        }
         let pulled = repository.pull_image(&remote, &store, &place.local(), &progress).await?;
-        Ok::<_, crate::registry::RegistryError>((remote, pulled))
+        store.take_in(&pulled.image, &attached)?;
+        Ok::<_, RegistryError>((remote, pulled))
     })?;
     show(&place, &remote, &pulled, start, context.settings.json);
     Ok(ExitStatus::Yes)
@@ -62,4 +88,77 @@ fn show(place: &Place, remote: &Remote, pulled: &Pulled, start: Instant, json: b
     let tag = place.tag.as_deref().or((place.digest.is_none()).then_some("latest"));
     let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
     println!("{}{tag}@{}", place.name(), image.manifest);
+}
+
+/// A run that is here now.
+pub(super) struct Arrived {
+    pub folder: PathBuf,
+    /// Of the artifact that it was.
+    digest: Digest,
+    name: String,
+    run_hash: Digest,
+}
+
+/// Brings a run into a folder of `runs/pulled` that is named after its hash, and its image into the
+/// store. The folder appears when all of it is there and is what the record says.
+pub(super) fn pull_run(
+    place: &Place,
+    registry: RegistryFlags,
+    context: &Context,
+    store: &Store,
+) -> Result<Arrived, Failure> {
+    let progress = context.progress();
+    let parent = context.directory()?.join(PULLED);
+    let _alone = alone_in(&parent)?;
+    let (digest, folder, record) = context.runtime.block_on(async {
+        let repository = connect(&context.settings, place, registry).await?;
+        let run = repository.find_run(place).await?;
+        let aside = parent.join(format!(".{}", run.digest.hex()));
+        let (record, received) = repository.pull_run(&run, &aside, &progress).await?;
+        eprintln!("received {} of the run", DecimalBytes(received));
+        repository.pull_image_of(&record, run.image, store, &progress).await?;
+        let folder = parent.join(&record.run_hash.hex()[..12]);
+        settle(&aside, &folder)?;
+        Ok::<_, RegistryError>((run.digest, folder, record))
+    })?;
+    remember_place(&context.settings.home, &parent)
+        .map_err(RegistryError::io(format!("write to {}", context.settings.home.display())))?;
+    Ok(Arrived { folder, digest, name: place.name(), run_hash: record.run_hash })
+}
+
+/// Waits until nobody else pulls runs into that folder; until the file is dropped.
+fn alone_in(parent: &Path) -> Result<File, RegistryError> {
+    let make = || {
+        fs::create_dir_all(parent)?;
+        let lock = File::create(parent.join(".lock"))?;
+        lock.lock().map(|()| lock)
+    };
+    make().map_err(RegistryError::io(format!("make {}", parent.display())))
+}
+
+/// Gives a run that has arrived its place. One that was there before gives way: it may be damaged.
+fn settle(aside: &Path, folder: &Path) -> Result<(), RegistryError> {
+    let failed = || RegistryError::io(format!("make {}", folder.display()));
+    let old = aside.with_extension("old");
+    if folder.exists() {
+        fs::rename(folder, &old).map_err(failed())?;
+    }
+    fs::rename(aside, folder).map_err(failed())?;
+    let parent = folder.parent().expect("it lies in runs/pulled");
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed())?;
+    let _ = fs::remove_dir_all(old);
+    Ok(())
+}
+
+fn show_run(arrived: &Arrived, context: &Context) -> Result<(), Failure> {
+    let directory = context.directory()?;
+    let folder = arrived.folder.strip_prefix(&directory).unwrap_or(&arrived.folder);
+    if context.settings.json {
+        let pinned = format!("{}@{}", arrived.name, arrived.digest);
+        println!("{}", json!({ "folder": folder, "pinned": pinned, "run": arrived.run_hash }));
+    } else {
+        eprintln!("{}@{}", arrived.name, arrived.digest);
+        println!("{}", folder.display());
+    }
+    Ok(())
 }

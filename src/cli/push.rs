@@ -1,19 +1,26 @@
 //! `ybox push`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
 
+use super::key::PassphraseArgs;
 use super::{Context, ExitStatus};
 use crate::image::{Store, StoredImage};
-use crate::registry::{Place, Sent, Version, connect};
+use crate::record::{Parcel, file, find_run};
+use crate::registry::{Place, RegistryError, Sent, Version, connect};
+use crate::report;
 use crate::settings::RegistryFlags;
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
 Credentials are those that `docker login` and `podman login` keep. What the registry has is not sent
-again. Prints the reference with the digest, by which the image can be pulled for ever.";
+again. Prints the reference with the digest, by which exactly this can be pulled again.
+
+A run is attached to its image, which goes to the same repository; without a tag it gets one from its
+hash. `ybox pull --run REF` brings it back, `ybox replay REF` repeats it.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -22,8 +29,17 @@ pub struct Args {
     #[arg(value_name = "REF")]
     place: String,
     /// Which image of the store [default: the one of that name]; it gets the name too
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "run")]
     image: Option<String>,
+    /// Push a run, and the image that it ran in, instead: a run folder, or six or more digits of a
+    /// run hash
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Sign it with the private key in this file
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -31,6 +47,9 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let place: Place = args.place.parse()?;
     let store = Store::open(&context.settings)?;
+    if let Some(run) = &args.run {
+        return push_run(run, &place, args.registry, context, &store);
+    }
     let image = find(&store, &place, args.image.as_deref())?;
     let version = match (&place.tag, &place.digest) {
         (None, Some(digest)) => Version::Digest(*digest),
@@ -39,16 +58,56 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
         return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
     }
+    let key = args.sign.as_deref().map(|path| args.passphrase.open(path)).transpose()?;
     let progress = context.progress().of_uploads();
     let start = Instant::now();
     let sent = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
-        repository.push_image(&store, &image, &version, &progress).await
+        // Under its tag only when what goes with it is there.
+        let untagged = Version::Digest(image.manifest);
+        let sent = repository.push_image(&store, &image, &untagged, &progress).await?;
+        repository.push_attached(&store, &image, key.as_ref()).await?;
+        repository.push_image(&store, &image, &version, &progress).await?;
+        Ok::<_, RegistryError>(sent)
     })?;
     if args.image.is_some() {
         store.name(&image, &place.local())?;
     }
     show(&place, &image, &sent, start, context.settings.json);
+    Ok(ExitStatus::Yes)
+}
+
+/// Sends the run's image, then the run, which refers to it.
+fn push_run(
+    run: &str,
+    place: &Place,
+    registry: RegistryFlags,
+    context: &Context,
+    store: &Store,
+) -> Result<ExitStatus, Failure> {
+    let directory = context.directory()?;
+    let folder = find_run(&directory, run)?;
+    if !folder.join(file::REPORT).is_file() {
+        report::write(&folder, run)?;
+    }
+    let parcel = Parcel::of(&folder)?;
+    let hash = parcel.record.run_hash;
+    let tag = place.tag.clone().unwrap_or_else(|| format!("run-{}", &hash.hex()[..12]));
+    let progress = context.progress().of_uploads();
+    let start = Instant::now();
+    let (digest, sent) = context.runtime.block_on(async {
+        let repository = connect(&context.settings, place, registry).await?;
+        let image = repository.push_image_of(&parcel.record, store, &progress).await?;
+        repository.push_run(&folder, &parcel, image, &tag, &progress).await
+    })?;
+    let name = format!("{}:{tag}", place.name());
+    if context.settings.json {
+        let pinned = format!("{}@{digest}", place.name());
+        println!("{}", json!({ "reference": name, "pinned": pinned, "run": hash, "bytes": sent }));
+    } else {
+        tell(&sent, start);
+        println!("{name}@{digest}");
+    }
     Ok(ExitStatus::Yes)
 }
 
@@ -76,6 +135,11 @@ fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: b
         );
         return;
     }
+    tell(sent, start);
+    println!("{name}@{}", image.manifest);
+}
+
+fn tell(sent: &Sent, start: Instant) {
     let bytes = |size: u64| DecimalBytes(size).to_string();
     eprintln!(
         "sent {}, mounted {}, {} was there, in {:.1} s",
@@ -84,5 +148,4 @@ fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: b
         bytes(sent.there),
         start.elapsed().as_secs_f64()
     );
-    println!("{name}@{}", image.manifest);
 }

@@ -2,22 +2,28 @@
 
 use std::cell::OnceCell;
 use std::io::{self, Write};
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::probe::{Pretend, learn_once};
+use super::pull::pull_run;
 use super::run::carry_out;
 use super::{Context, ExitStatus};
 use crate::diff::Surroundings;
 use crate::engine;
 use crate::image::Store;
+use crate::record::find_folder;
+use crate::registry::{Place, RegistryError, connect};
 use crate::replay::{self, Extent, Request};
-use crate::run;
+use crate::run::{self, Recorded};
+use crate::settings::RegistryFlags;
 use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
 Runs the image, config and data of RUN again, in runs/replay, and compares the metric chain step by
-step. KEY=VALUE says what is to be otherwise: data=FILE.yaml where the data set lies now, or a setting,
+step. A run or an image that is not here is fetched from its registry. KEY=VALUE says what is to be otherwise: data=FILE.yaml where the data set lies now, or a setting,
 to see from which step on it matters.
 
 Exit status: 0 identical (or, on other hardware under fast numerics, within tolerance, which is said);
@@ -26,7 +32,8 @@ Exit status: 0 identical (or, on other hardware under fast numerics, within tole
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// A run folder, or six or more digits of the hash of a run under ./runs
+    /// A run folder, six or more digits of the hash of a run under ./runs, or the reference of a run
+    /// in a registry, HOST/REPOSITORY:TAG[@DIGEST], which is pulled first
     run: String,
     /// What is to be otherwise than in the run
     #[arg(value_name = "KEY=VALUE")]
@@ -46,6 +53,11 @@ pub struct Args {
     /// What runs the container: auto, docker, podman or embedded
     #[arg(long, default_value = "auto")]
     engine: engine::Choice,
+    /// Where the data set lies now: its YAML file (the same as data=FILE.yaml)
+    #[arg(long, value_name = "FILE")]
+    data: Option<String>,
+    #[command(flatten)]
+    registry: RegistryFlags,
     #[command(flatten)]
     pretend: Pretend,
 }
@@ -62,19 +74,64 @@ impl Args {
     }
 }
 
+/// The folder of the run, which is pulled if it is in a registry; its image, too.
+fn folder(args: &Args, context: &Context, store: &Store) -> Result<PathBuf, Failure> {
+    let directory = context.directory()?;
+    match (find_folder(&directory, &args.run), args.run.parse::<Place>()) {
+        (Err(_), Ok(place)) => Ok(pull_run(&place, args.registry, context, store)?.folder),
+        (found, _) => {
+            let folder = found?;
+            fetch_image(&folder, args.registry, context, store)?;
+            Ok(folder)
+        }
+    }
+}
+
+/// Fetches the image of the run in `folder` by its digest, if it is not in the store but the run or
+/// the settings say which registry has it.
+fn fetch_image(
+    folder: &Path,
+    registry: RegistryFlags,
+    context: &Context,
+    store: &Store,
+) -> Result<(), Failure> {
+    // What is wrong with a run folder is said by who needs it.
+    let Ok(recorded) = Recorded::read(folder, "replayed") else { return Ok(()) };
+    let (source, config) = (&recorded.beginning.image, recorded.beginning.inputs.image);
+    let settings = &context.settings;
+    if settings.downloads.offline || store.images()?.iter().any(|image| image.config == config) {
+        return Ok(());
+    }
+    for name in iter::once(&source.reference).chain(&settings.registries.images) {
+        let Ok(place) = name.parse::<Place>() else { continue };
+        let fetched = context.runtime.block_on(async {
+            let repository = connect(settings, &place, registry).await?;
+            let progress = context.progress();
+            repository.pull_image_by(source.manifest, config, store, &progress).await
+        });
+        match fetched {
+            Err(RegistryError::NotFound(_)) => {}
+            fetched => return Ok(fetched?),
+        }
+    }
+    Ok(())
+}
+
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let directory = context.directory()?;
+    let store = Store::open(&context.settings)?;
+    let folder = folder(&args, context, &store)?;
+    let data = args.data.iter().map(|data| format!("data={data}"));
     let request = Request {
         extent: args.extent(),
-        run: args.run,
-        changes: args.changes,
+        run: folder.display().to_string(),
+        changes: args.changes.iter().cloned().chain(data).collect(),
         from_checkpoint: args.from_checkpoint,
         directory: directory.clone(),
     };
-    let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
-    let replay = replay::order(&request, &store, &|compute, amp| {
-        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
+    let replay = replay::order(&request, &store, &|asked| {
+        run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("a training has its compute settled");
     let (finished, view) = carry_out(&replay.order, facts, args.engine, context, &store)?;

@@ -12,9 +12,10 @@ use ybox_spec::record::Status;
 use super::probe::{Pretend, learn_once};
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host, Selection, StopRequests};
-use crate::image::Store;
+use crate::image::{Store, StoredImage};
 use crate::probe::Facts;
 use crate::run::{self, Finished, Order, Request, Surroundings};
+use crate::trust::Policy;
 use crate::ui::{Failure, RunView, Screen};
 
 const AFTER_HELP: &str = "\
@@ -28,12 +29,15 @@ Settings:
   cfg=FILE              settings to use instead of the model's preset
   batch=auto            the largest batch that fits into memory (train)
   resume=RUN            go on with a training that was killed or interrupted
+  device=0              cpu, a GPU by index (0, cuda:0), several (0,1), all, or by UUID (GPU-...)
+  p2p=off               keep several GPUs from each other's memory (NCCL_P2P_DISABLE=1)
+  time=HOURS            stop then, with what was reached; resume=RUN goes on (train)
   workers= cache= checkpointing= memory= checkpoint_every= project= name= exist_ok= plots=
                         change no result
 
 Standard output ends with the input hash, the result hash and the run hash.
 
-Exit status: 0 the run is complete and recorded; 1 refused, or the trainer failed and said why;
+Exit status: 0 the run is complete, or has spent its time=, and is recorded; 1 refused, or the trainer failed and said why;
 2 bad usage or something unexpected; 3 out of memory; 130 stopped by Ctrl-C (once: saved and
 recorded as interrupted; twice: killed, without a record).";
 
@@ -88,14 +92,14 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     };
     let store = Store::open(&context.settings)?;
     let known = OnceCell::new();
-    let order = run::resolve(&request, &store, &|compute, amp| {
-        run::settle(learn_once(&known, &args.pretend, context)?, compute, amp)
+    let order = run::resolve(&request, &store, &|asked| {
+        run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("every task has its compute settled");
     let (finished, mut view) = carry_out(&order, facts, args.engine, context, &store)?;
     report(&finished, &directory, &mut view, context.settings.json);
     Ok(match finished.record.status {
-        Status::Completed => ExitStatus::Yes,
+        Status::Completed | Status::OutOfTime => ExitStatus::Yes,
         Status::Interrupted => ExitStatus::Interrupted,
     })
 }
@@ -108,6 +112,7 @@ pub(super) fn carry_out(
     context: &Context,
     store: &Store,
 ) -> Result<(Finished, RunView), Failure> {
+    admit(store, &order.image, context)?;
     let selection = engine::select(engine, &Host::read(|name| std::env::var_os(name)), store)?;
     let screen = context.screen();
     let mut view = match context.settings.json {
@@ -115,7 +120,7 @@ pub(super) fn carry_out(
         false => RunView::talking(screen.clone()),
     };
     view.say(&chosen(&selection));
-    if let Some(note) = run::unused_gpus(facts) {
+    if let Some(note) = run::unused_gpus(facts, &order.devices) {
         view.say(&format!("note: {note}"));
     }
     let stop = Arc::new(StopRequests::new(0));
@@ -131,6 +136,14 @@ pub(super) fn carry_out(
         &mut view,
     )?;
     Ok((finished, view))
+}
+
+/// Fails where there is a trust policy and it refuses the image.
+pub(super) fn admit(store: &Store, image: &StoredImage, context: &Context) -> Result<(), Failure> {
+    if let Some(policy) = Policy::of(&context.settings)? {
+        policy.admit(store, image)?;
+    }
+    Ok(())
 }
 
 /// Which engine runs it, and why not one that is preferred.

@@ -1,8 +1,12 @@
 //! `ybox runs`: lists the run folders under `./runs`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
+
+use indicatif::DecimalBytes;
 
 use super::{Context, ExitStatus};
+use crate::image::garbage;
 use crate::record::{RunSummary, list_runs};
 use crate::ui::{Failure, table};
 
@@ -21,6 +25,12 @@ pub fn run(_args: Args, context: &Context) -> Result<ExitStatus, Failure> {
             table(&header, &rows, &["epochs", "mAP50-95"])
         }
     };
+    if !context.settings.json && !runs.is_empty() {
+        let folders: Vec<_> = runs.iter().map(|run| directory.join(&run.folder)).collect();
+        let paths: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
+        let size = DecimalBytes(garbage::sizes(&paths).iter().sum());
+        eprintln!("{} runs, {size} on disk", runs.len());
+    }
     // Nobody reading is no error.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(ExitStatus::Yes)

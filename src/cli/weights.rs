@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::run::admit;
 use super::{Context, ExitStatus};
 use crate::engine::{self, Host};
 use crate::image::Store;
@@ -44,6 +45,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let Action::Convert(args) = args.action;
     let store = Store::open(&context.settings)?;
     let image = run::find_image(&store, args.image.as_deref())?;
+    admit(&store, &image, context)?;
     let selection =
         engine::select(args.engine, &Host::read(|name| std::env::var_os(name)), &store)?;
     let screen = context.screen();

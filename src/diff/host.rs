@@ -31,8 +31,8 @@ const SOFTWARE: [(&str, &str); 7] = [
     ("glibc", "/system/glibc"),
     ("wsl", "/system/wsl"),
 ];
-const LAUNCH: [&str; 7] =
-    ["workers", "cache", "checkpointing", "memory", "checkpoint_every", "device", "plots"];
+const LAUNCH: [&str; 8] =
+    ["workers", "cache", "checkpointing", "memory", "checkpoint_every", "device", "p2p", "plots"];
 
 /// Compares the facts of two hosts. What one of them does not tell is passed over.
 pub fn changes(a: &Value, b: &Value) -> Vec<HostChange> {

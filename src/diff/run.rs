@@ -94,6 +94,7 @@ fn state_note(state: RunState) -> Option<&'static str> {
     match state {
         RunState::Completed => None,
         RunState::Interrupted => Some("it was stopped on request"),
+        RunState::OutOfTime => Some("it stopped because its time was spent"),
         RunState::Running => Some("it still goes on and has no record: compared is what is there"),
         RunState::Unfinished => {
             Some("it failed or was killed and has no record: compared is what it left")

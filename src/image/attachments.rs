@@ -2,6 +2,7 @@
 //! index per image. The image's identity, its config digest, names the list, so that it stays with
 //! the image however the layers are compressed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use ybox_spec::{Digest, files};
 
+use super::error::DamagedBlob;
 use super::store::parse;
 use super::{ImageError, Store, StoredImage, oci};
 
@@ -21,6 +23,38 @@ const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY: &[u8] = b"{}";
 /// In a list, on an image that was assembled by `ybox build` on this machine.
 const BUILT_HERE: &str = "ybox.built-here";
+
+/// A manifest of something small with all that it names, in memory: a document, a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its artifact type; of a manifest without one, what whoever brings it in says.
+    pub kind: String,
+    pub manifest: Vec<u8>,
+    /// Config and layers.
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Artifact {
+    /// Fails if the blobs are not those that the manifest names.
+    pub fn parsed(&self) -> Result<ImageManifest, ImageError> {
+        let digest = Digest::of(&self.manifest);
+        let what = format!("the attachment {digest}");
+        let manifest: ImageManifest = parse(&self.manifest, &what)?;
+        let known = |blob: &Descriptor| {
+            let digest = oci::digest_of(blob)?;
+            let bytes = self.blobs.get(&digest).ok_or(ImageError::MissingBlob(digest))?;
+            match Digest::of(bytes) {
+                found if found == digest => Ok(()),
+                found => {
+                    let damage = DamagedBlob { expected: digest, found };
+                    Err(ImageError::Damaged(digest, damage))
+                }
+            }
+        };
+        manifest.layers().iter().chain([manifest.config()]).try_for_each(known)?;
+        Ok(manifest)
+    }
+}
 
 /// A document to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +85,69 @@ impl Store {
     /// The manifests that are attached to an image, sorted by digest.
     pub fn attached(&self, image: &StoredImage) -> Result<Vec<Descriptor>, ImageError> {
         Ok(self.attachments_of(&image.config)?.manifests().clone())
+    }
+
+    /// Every blob that what is attached to an image consists of.
+    pub(super) fn attached_blobs(&self, image: &StoredImage) -> Result<Vec<Digest>, ImageError> {
+        let mut blobs = Vec::new();
+        for descriptor in self.attached(image)? {
+            let digest = oci::digest_of(&descriptor)?;
+            let what = format!("the attachment {digest}");
+            let manifest: ImageManifest = parse(&self.blobs.read(&digest)?, &what)?;
+            blobs.extend([digest, oci::digest_of(manifest.config())?]);
+            for layer in manifest.layers() {
+                blobs.push(oci::digest_of(layer)?);
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// All that is attached to an image, read and checked.
+    pub fn artifacts(&self, image: &StoredImage) -> Result<Vec<Artifact>, ImageError> {
+        let artifact = |descriptor: &Descriptor| {
+            let digest = oci::digest_of(descriptor)?;
+            let bytes = self.blobs.read(&digest)?;
+            let manifest: ImageManifest = parse(&bytes, &format!("the attachment {digest}"))?;
+            let mut blobs = BTreeMap::new();
+            for blob in manifest.layers().iter().chain([manifest.config()]) {
+                let digest = oci::digest_of(blob)?;
+                blobs.insert(digest, self.blobs.read(&digest)?);
+            }
+            let kind = descriptor.artifact_type().as_ref().map(|kind| kind.to_string());
+            Ok(Artifact { kind: kind.unwrap_or_default(), manifest: bytes, blobs })
+        };
+        self.attached(image)?.iter().map(artifact).collect()
+    }
+
+    /// Attaches artifacts that came from elsewhere. What they say is not checked, only that they
+    /// are whole.
+    pub fn take_in(&self, image: &StoredImage, artifacts: &[Artifact]) -> Result<(), ImageError> {
+        let place = self.layout.display();
+        let failed = || ImageError::io(format!("write what is attached to the image to {place}"));
+        let mut listed = Vec::new();
+        for artifact in artifacts {
+            artifact.parsed()?;
+            for bytes in artifact.blobs.values().chain([&artifact.manifest]) {
+                self.blobs.put(bytes).map_err(failed())?;
+            }
+            let mut descriptor = oci::describe(MediaType::ImageManifest, &artifact.manifest);
+            descriptor.set_artifact_type(Some(MediaType::from(artifact.kind.as_str())));
+            listed.push(descriptor);
+        }
+        match listed.is_empty() {
+            true => Ok(()),
+            false => self.list(&image.config, listed, false),
+        }
+    }
+
+    /// Whether the store has a manifest of that digest whose config is `config`.
+    pub fn is_manifest_of(&self, manifest: &Digest, config: &Digest) -> bool {
+        let parsed = self
+            .blobs
+            .read(manifest)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<ImageManifest>(&bytes).ok());
+        parsed.is_some_and(|m| oci::digest_of(m.config()).is_ok_and(|found| found == *config))
     }
 
     /// The content of the first attachment of that type, checked; nothing if there is none.

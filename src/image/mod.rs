@@ -14,9 +14,10 @@ mod deb;
 mod driver;
 mod elf;
 mod error;
+mod fit;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod fit;
+pub mod garbage;
 mod hashing;
 mod input;
 mod layer;
@@ -34,6 +35,7 @@ mod statement;
 mod store;
 mod symbols;
 mod unpack;
+mod usage;
 mod wheel;
 
 use ybox_spec::Digest;
@@ -41,7 +43,7 @@ use ybox_spec::Digest;
 pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
-pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
+pub use attachments::{Artifact, Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::image::{
     ANNOTATION_REF_NAME, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
@@ -13,7 +14,7 @@ use ybox_spec::{Digest, files};
 
 use super::adopt::DOCKER_LAYER;
 use super::blobs::{Blobs, Checked};
-use super::{ImageError, Reference, StoredImage, oci};
+use super::{ImageError, Reference, StoredImage, oci, usage};
 use crate::settings::Settings;
 
 pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -28,6 +29,8 @@ pub struct Store {
     pub(super) layout: PathBuf,
     pub(super) rootfs: PathBuf,
     pub(super) blobs: Blobs,
+    /// Held as long as the store is open.
+    pub(super) usage: Option<Arc<File>>,
 }
 
 /// A layer of a stored image.
@@ -54,7 +57,8 @@ impl Store {
         if !layout.join("oci-layout").is_file() {
             files::write_atomic(&layout.join("oci-layout"), LAYOUT).map_err(failed())?;
         }
-        Ok(Self { layout, rootfs: home.join("rootfs"), blobs })
+        let usage = usage::share(&layout).map_err(failed())?;
+        Ok(Self { layout, rootfs: home.join("rootfs"), blobs, usage })
     }
 
     /// All images: named ones first, by name.
@@ -202,7 +206,7 @@ impl Store {
             .map_err(ImageError::io(format!("lock the image store {}", self.layout.display())))
     }
 
-    fn index(&self) -> Result<ImageIndex, ImageError> {
+    pub(super) fn index(&self) -> Result<ImageIndex, ImageError> {
         match fs::read(self.layout.join("index.json")) {
             Ok(bytes) => parse(&bytes, "the index of the image store"),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(oci::index(Vec::new())),
@@ -210,7 +214,7 @@ impl Store {
         }
     }
 
-    fn stored_image(&self, descriptor: &Descriptor) -> Result<StoredImage, ImageError> {
+    pub(super) fn stored_image(&self, descriptor: &Descriptor) -> Result<StoredImage, ImageError> {
         let digest = oci::digest_of(descriptor)?;
         let reference = match name_of(descriptor) {
             Some(name) => name.clone(),
@@ -239,7 +243,7 @@ fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a String> {
     descriptor.annotations().as_ref()?.get(key)
 }
 
-fn name_of(descriptor: &Descriptor) -> Option<&String> {
+pub(super) fn name_of(descriptor: &Descriptor) -> Option<&String> {
     annotation(descriptor, ANNOTATION_REF_NAME)
 }
 

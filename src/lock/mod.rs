@@ -19,7 +19,8 @@ pub use diff::{Change, Kind, changes};
 pub use error::LockError;
 pub use file::{LOCK_SCHEMA, Lock, LockedDeb, LockedWheel};
 pub use recipe::{
-    Base, Placement, Presets, RECIPE_SCHEMA, Recipe, StandIn, StandIns, Supports, TrainerBinary, Wheel,
+    Base, Placement, Presets, RECIPE_SCHEMA, Recipe, StandIn, StandIns, Supports, TrainerBinary,
+    Wheel,
 };
 pub use resolve::{Resolution, Upgrade, resolve};
 pub use variants::Variants;

@@ -184,7 +184,10 @@ impl Refusal {
                 devices.join(", ")
             ),
             Self::NoSuchDevice { wanted, have } if wanted.starts_with("GPU-") => {
-                format!("{wanted} is not the beginning of one GPU's UUID; there are {}", listed(have))
+                format!(
+                    "{wanted} is not the beginning of one GPU's UUID; there are {}",
+                    listed(have)
+                )
             }
             Self::NoSuchDevice { wanted, have } => {
                 format!("there is no GPU {wanted}; there are {}", listed(have))
@@ -279,9 +282,9 @@ impl Refusal {
 
     /// What would satisfy it.
     pub fn remedy(&self) -> String {
-        const MEANWHILE: &str = "meanwhile, variant=cpu works";
+        const MEANWHILE: &str = "meanwhile, device=cpu works";
         match self {
-            Self::NoGpu => "use variant=cpu, or leave variant and device to ybox".into(),
+            Self::NoGpu => "use device=cpu, or leave device to ybox".into(),
             Self::NoDriver { .. } => format!("install the NVIDIA driver; {MEANWHILE}"),
             Self::GpuNotShown { .. } => format!(
                 "look into the kernel's log for NVRM: the driver may be too new or too old for the \
@@ -328,7 +331,8 @@ impl Refusal {
                 format!("use a machine with a processor of kind {}", images.join(", "))
             }
             Self::VariantNotForDevice { .. } => {
-                "give one of the two, and leave the other out".into()
+                "give one of the two, and leave the other out; a run's variant is its image's"
+                    .into()
             }
             Self::FlashNeedsSm80 { gpu } if gpu.capability >= Some(Capability::new(7, 5)) => {
                 "attention=efficient gives the same O(N) memory on it, with tiled kernels".into()
@@ -343,7 +347,7 @@ impl Refusal {
                 "attention=flash gives the same O(N) memory on a CPU, with a tiled kernel".into()
             }
             Self::DtypeNotOnArch { instead, .. } => format!("use dtype={instead}"),
-            Self::PortableNeedsCpu => "use numerics=fast, or variant=cpu".into(),
+            Self::PortableNeedsCpu => "use numerics=fast, or device=cpu".into(),
             Self::PortableNeedsFp32 { .. } => "use numerics=fast, or dtype=fp32".into(),
             Self::PortableNeedsAvx2 { .. } => "use numerics=fast".into(),
             Self::AttentionUnverified { .. } => "use attention=safe".into(),

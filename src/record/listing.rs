@@ -26,6 +26,8 @@ const SHORTEST_PREFIX: usize = 6;
 pub enum RunState {
     Completed,
     Interrupted,
+    #[serde(rename = "out-of-time")]
+    OutOfTime,
     Running,
     /// Neither running nor recorded: it failed, or was killed.
     Unfinished,
@@ -38,6 +40,7 @@ impl RunState {
         match self {
             Self::Completed => "completed",
             Self::Interrupted => "interrupted",
+            Self::OutOfTime => "out-of-time",
             Self::Running => "running",
             Self::Unfinished => "unfinished",
             Self::Damaged => "damaged",
@@ -135,9 +138,11 @@ pub fn list_runs(directory: &Path) -> Vec<RunSummary> {
     runs
 }
 
+/// Without hidden ones: a run that is being pulled lies in one.
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    let seen = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    seen.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// What a run folder says of itself; nothing of it is verified.
@@ -193,6 +198,7 @@ fn state(folder: &Path, record_there: bool, record: Option<&Record>) -> RunState
     match record.map(|r| r.status) {
         Some(Status::Completed) => RunState::Completed,
         Some(Status::Interrupted) => RunState::Interrupted,
+        Some(Status::OutOfTime) => RunState::OutOfTime,
         None if record_there => RunState::Damaged,
         None if is_locked(folder) => RunState::Running,
         None => RunState::Unfinished,

@@ -6,6 +6,8 @@ mod digests;
 mod folder;
 mod listing;
 mod memory;
+mod parcel;
+mod places;
 mod seal;
 pub mod statement;
 mod survey;
@@ -18,5 +20,7 @@ pub use listing::{
     FindError, Glance, REPLAYS, RunState, RunSummary, find_folder, find_run, glance, list_runs,
 };
 pub use memory::FileDigests;
+pub use parcel::{Parcel, ParcelError, refuse_outside};
+pub use places::{images_of_runs, places, remember_place};
 pub use seal::{SealError, Sealed, is_output, seal, write_beginning, write_config, write_manifest};
 pub use survey::{Kind, SurveyError, Wanted, pictures, pictures_and_labels, survey};

@@ -56,6 +56,10 @@ impl Repository {
         self.inner.place.name()
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.inner.place
+    }
+
     pub(super) fn host(&self) -> &str {
         &self.inner.place.host
     }

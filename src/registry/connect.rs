@@ -1,6 +1,8 @@
 //! The first contact with a registry: TLS, unless somebody said that this one may be spoken to
 //! without. That goes for registries of this machine too.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
@@ -66,22 +68,18 @@ async fn first_contact(
         }
     };
     match greet("https").await {
-        Err(RegistryError::Tls { .. }) if insecure => greet("http").await,
+        Err(_) if insecure => greet("http").await,
         answer => answer,
     }
 }
 
 /// Whether somebody answered, but no TLS, or with a certificate that nobody vouches for.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    // Of an I/O error, `source` leaves out the error that it was made of.
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
 }
 
 fn client(settings: &Settings, insecure: bool) -> Result<reqwest::Client, RegistryError> {

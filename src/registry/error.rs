@@ -8,6 +8,8 @@ use reqwest::StatusCode;
 use ybox_spec::Digest;
 
 use crate::image::ImageError;
+use crate::record::ParcelError;
+use crate::trust::TrustError;
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +60,35 @@ pub enum RegistryError {
     Changed { path: PathBuf, expected: Digest },
     #[error("cannot {doing}")]
     Io { doing: String, source: io::Error },
+    #[error("{reference} names something else than a run")]
+    TagTaken { reference: String },
+    #[error(
+        "the run's image, {image} with config {config}, is neither in the store nor in {repository}"
+    )]
+    NoImage { image: String, config: Digest, repository: String },
+    #[error("{what} is not the image that the run ran in")]
+    OtherImage { what: String },
+    #[error("{place} has several runs:{}", lines(.runs))]
+    SeveralRuns { place: String, runs: Vec<String> },
+    #[error(transparent)]
+    Parcel(#[from] ParcelError),
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn in_brackets(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text})") }
 }
 
+fn lines(items: &[String]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
+
 impl RegistryError {
     /// For `map_err`: an I/O error while `doing` something.
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
@@ -107,6 +127,14 @@ impl Explain for RegistryError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Image(error) => return error.hint(),
+            Self::Parcel(error) => return error.hint(),
+            Self::TagTaken { .. } => {
+                "give the run another tag; without one it is named after its hash"
+            }
+            Self::NoImage { .. } => "build it from the same lock and trainer, or pull it",
+            Self::OtherImage { .. } => "ask whoever pushed the run to push it again",
+            Self::SeveralRuns { .. } => "name one of them by its digest",
+            Self::Trust(error) => return error.hint(),
             Self::NoHost { reference } => {
                 return Some(format!(
                     "write it with its host: HOST/{reference}, or docker.io/{reference} for Docker \
@@ -144,6 +172,8 @@ impl Explain for RegistryError {
     fn exit(&self) -> u8 {
         match self {
             Self::Image(error) => error.exit(),
+            Self::Parcel(error) => error.exit(),
+            Self::Trust(error) => error.exit(),
             Self::Unauthorized { .. }
             | Self::Denied { .. }
             | Self::NotFound(_)
@@ -153,6 +183,10 @@ impl Explain for RegistryError {
             | Self::MediaType { .. }
             | Self::Malformed { .. }
             | Self::Changed { .. }
+            | Self::TagTaken { .. }
+            | Self::SeveralRuns { .. }
+            | Self::NoImage { .. }
+            | Self::OtherImage { .. }
             | Self::Offline { .. } => 1,
             _ => 2,
         }

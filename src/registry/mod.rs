@@ -2,6 +2,7 @@
 //! and every byte that arrives is compared with its digest before anything sees it. What an image
 //! is made of and where it is kept is `image`'s.
 
+mod attached;
 mod auth;
 mod blob;
 mod challenge;
@@ -18,6 +19,7 @@ mod pull;
 mod push;
 mod referrers;
 mod retry;
+mod run;
 mod strict;
 mod upload;
 
@@ -29,4 +31,5 @@ pub use manifest::{Fetched, LARGEST_MANIFEST};
 pub use place::{Place, Version};
 pub use pull::{Pulled, Remote};
 pub use push::Sent;
+pub use run::{RUN_TYPE, RemoteRun};
 pub use upload::Pushed;

@@ -33,6 +33,12 @@ pub struct Pulled {
     pub size: u64,
 }
 
+impl Remote {
+    pub(super) fn config(&self) -> &Descriptor {
+        self.parsed.config()
+    }
+}
+
 impl Repository {
     /// Looks an image up. Of an index, the manifest for Linux on this machine's architecture.
     pub async fn find_image(&self, place: &Place) -> Result<Remote, RegistryError> {

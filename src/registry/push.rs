@@ -86,7 +86,7 @@ impl Repository {
 }
 
 impl Sent {
-    fn count(&mut self, pushed: Pushed, size: u64) {
+    pub(super) fn count(&mut self, pushed: Pushed, size: u64) {
         *match pushed {
             Pushed::AlreadyThere => &mut self.there,
             Pushed::Mounted => &mut self.mounted,

@@ -49,12 +49,10 @@ pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay,
     let given = Sorted::from_command_line(Task::Train, &request.changes)?;
     given.refuse(&WITHOUT_EFFECT, VERB)?;
     let launch = launch(&recorded.beginning.launch, &given)?;
-    let mut order = recorded.order(launch, &request.directory, store)?;
     let layers = [overrides::fields(config), given.config];
-    let mut changed: ybox_spec::config::TrainConfig =
+    let changed: ybox_spec::config::TrainConfig =
         overrides::resolve(&layers, &[]).map_err(RunError::from)?;
-    (changed.compute, changed.amp) = settle(&changed.compute, changed.amp)?;
-    order.config = Config::Train(changed);
+    let order = recorded.order(launch, changed, (&request.directory, store, settle))?;
     let mut replay = Replay {
         order: Order { parent: request.directory.join(REPLAYS), ..order },
         folder: folder.clone(),
@@ -82,6 +80,7 @@ fn launch(recorded: &Launch, given: &Sorted) -> Result<Launch, RunError> {
         weights: None,
         cfg: None,
         resume: None,
+        time: None,
         exist_ok: false,
         plots: false,
         checkpoint_every: "0".into(),

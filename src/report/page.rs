@@ -66,6 +66,9 @@ fn sentence(story: &Story) -> String {
     let end = match story.state {
         RunState::Completed => "",
         RunState::Interrupted => " It was stopped on request; what follows is of the epochs done.",
+        RunState::OutOfTime => {
+            " It stopped because its time (time=) was spent; what follows is of the epochs done."
+        }
         RunState::Running => " It still goes on; what follows is of the epochs done.",
         RunState::Unfinished => {
             " It failed or was killed and has no record; what follows is of the epochs done."

@@ -136,6 +136,10 @@ impl Story {
                 let text = format!("stopped on request after {epoch} epochs");
                 self.remarks.push(Remark { code: "interrupted".into(), text, place: None });
             }
+            Event::OutOfTime { epoch } => {
+                let text = format!("its time was spent after {epoch} epochs");
+                self.remarks.push(Remark { code: "out-of-time".into(), text, place: None });
+            }
             _ => {}
         }
     }

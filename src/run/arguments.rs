@@ -98,7 +98,7 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
         ("plots", Task::Predict | Task::Export) => Some(Task::Train),
         ("cache", Task::Predict | Task::Export) => Some(Task::Train),
         (
-            "checkpointing" | "memory" | "checkpoint_every" | "resume",
+            "checkpointing" | "memory" | "checkpoint_every" | "resume" | "time",
             Task::Val | Task::Predict | Task::Export,
         ) => Some(Task::Train),
         _ => None,

@@ -8,8 +8,8 @@ use ybox_spec::overrides::Values;
 use ybox_spec::record::Status;
 
 use super::ending::status;
-use super::execute::{CONFIG_PATH, OUT, Surroundings, container_of, follow, mount};
-use super::{Order, RunError};
+use super::execute::{CONFIG_PATH, OUT, Surroundings, container_for, follow, mount};
+use super::{Order, RunError, device};
 use crate::record::{self, Kind};
 use crate::ui::{Failure, RunView};
 
@@ -58,13 +58,15 @@ pub fn plan(
     let folder = tempfile::Builder::new().prefix("batch-").tempdir_in(with.home).map_err(failed)?;
     record::write_config(folder.path(), &order.config)?;
     let mounts = vec![mount(folder.path(), OUT, true)];
-    let container = container_of(&order.image, arguments(order, auto), mounts, with.engine);
+    let container = container_for(order, arguments(order, auto), mounts, with.engine);
     let (mut heard, ended) = follow(&container, with, view)?;
     let plan = heard.batch.take();
     let policy = AutoCheckpointing::Is(policy(order));
     let one = Config::Train(TrainConfig { batch: 1, ..config.clone() });
     match status(ended, with.stop, heard, (&one, policy), folder.path()) {
-        Ok(Status::Interrupted) | Err(RunError::Killed { .. }) => Err(RunError::NotPlanned.into()),
+        Ok(Status::Interrupted | Status::OutOfTime) | Err(RunError::Killed { .. }) => {
+            Err(RunError::NotPlanned.into())
+        }
         Ok(Status::Completed) => Ok(plan.ok_or(RunError::NoPlan)?),
         Err(error) => Err(error.into()),
     }
@@ -94,6 +96,7 @@ fn arguments(order: &Order, auto: AutoBatch) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
+    arguments.extend(device::arguments(&order.devices));
     if let Some(memory) = &order.launch.memory {
         arguments.extend(["--memory".to_owned(), memory.clone()]);
     }

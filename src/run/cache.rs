@@ -44,6 +44,20 @@ impl CachePlace {
     }
 }
 
+impl CachePlace {
+    /// The folders below `home` that no run uses.
+    pub fn unused(home: &Path) -> Vec<PathBuf> {
+        let folders = fs::read_dir(home.join("pictures")).into_iter().flatten().flatten();
+        let is_free = |folder: &PathBuf| {
+            let lock = File::open(folder);
+            lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
+        };
+        let mut unused: Vec<_> = folders.map(|entry| entry.path()).filter(is_free).collect();
+        unused.sort();
+        unused
+    }
+}
+
 /// Bytes that an ordinary user can still write.
 fn free_space(folder: &Path) -> io::Result<u64> {
     let space = statvfs(folder)?;

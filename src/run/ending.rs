@@ -23,6 +23,9 @@ const KILLED: i32 = 137;
 /// Exit status of a trainer that saved and stopped on request.
 const INTERRUPTED: i32 = 130;
 
+/// That of one that did so because its time is spent.
+const OUT_OF_TIME: i32 = 124;
+
 /// What the trainer said that decides how its end is told.
 #[derive(Default)]
 pub struct Heard {
@@ -71,6 +74,9 @@ pub fn status(
     }
     if ended.code == INTERRUPTED && heard.failed.is_none() {
         return Ok(Status::Interrupted);
+    }
+    if ended.code == OUT_OF_TIME && heard.failed.is_none() {
+        return Ok(Status::OutOfTime);
     }
     if stop.load(Ordering::SeqCst) >= 2 {
         return Err(RunError::Killed { folder: folder.to_owned() });
@@ -127,6 +133,7 @@ mod tests {
         assert_eq!(end(0, 0, Heard::default()).unwrap(), Status::Completed);
         assert_eq!(end(0, 1, Heard::default()).unwrap(), Status::Completed);
         assert_eq!(end(130, 1, Heard::default()).unwrap(), Status::Interrupted);
+        assert_eq!(end(124, 0, Heard::default()).unwrap(), Status::OutOfTime);
         assert!(matches!(end(1, 0, failed()), Err(RunError::Trainer { .. })));
         assert!(matches!(end(130, 1, failed()), Err(RunError::Trainer { .. })));
         assert!(matches!(end(137, 2, Heard::default()), Err(RunError::Killed { .. })));

@@ -64,7 +64,7 @@ pub enum RunError {
     PresetTask { path: PathBuf, theirs: String, ours: Task },
     #[error("source={given}: {reason}")]
     Source { given: String, reason: String },
-    #[error("device={device} is not there: this image computes on the CPU")]
+    #[error("device={device} has no effect: an export computes on the CPU")]
     Device { device: String },
     #[error("resume={given} does not say which run")]
     ResumeWhich { given: String },

@@ -14,7 +14,8 @@ use ybox_spec::record::{
 use super::batch;
 use super::cache::CachePlace;
 use super::ending::{Heard, status};
-use super::{Order, RunError, StopAfter, recorded};
+use super::settle::Devices;
+use super::{Order, RunError, StopAfter, device, recorded};
 use crate::engine::{Container, Ended, Engine, Mount, Output, StopRequests};
 use crate::image::StoredImage;
 use crate::record::{self, FileDigests, FolderError, RunFolder, Sealed, file};
@@ -29,7 +30,6 @@ const WEIGHTS: &str = "/weights/initial.safetensors";
 
 /// Threads of the trainer: its pools are sized by the host's cores.
 const PIDS_LIMIT: u32 = 1024;
-const SHM_SIZE: u64 = 64 << 20;
 
 /// How often an automatic batch that runs out of memory is halved.
 const RETRIES: usize = 3;
@@ -60,6 +60,9 @@ pub fn execute(
     with: &Surroundings,
     view: &mut RunView,
 ) -> Result<Finished, Failure> {
+    for note in &order.notes {
+        view.say(note);
+    }
     let manifest = hash_data(order, with.home, view)?;
     let mut beginning = beginning(order, &manifest)?;
     if let Some((folder, first)) = &order.resumes {
@@ -79,6 +82,12 @@ pub fn execute(
         _ => None,
     };
     let folder = folder(&order)?;
+    // Without it, `ybox gc --former` would not know that this run needs its image.
+    if let Some(parent) = folder.path().parent() {
+        record::remember_place(with.home, parent).map_err(|e| {
+            Failure::unexpected(format!("cannot write to {}", with.home.display()), &e)
+        })?;
+    }
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
     let mut run = Run { order, beginning, manifest, folder, cache };
     let status = run.finish(with, view)?;
@@ -258,6 +267,9 @@ pub(super) fn follow(
     with: &Surroundings,
     view: &mut RunView,
 ) -> Result<(Heard, Ended), Failure> {
+    for note in with.engine.notes(container) {
+        view.say(&note);
+    }
     let mut heard = Heard::default();
     let ended = with.engine.run(container, with.stop, &mut |output| match output {
         Output::Out(text) => {
@@ -294,7 +306,7 @@ pub(super) fn mount(source: &Path, target: &str, writable: bool) -> Mount {
     Mount { source: source.to_owned(), target: target.into(), writable }
 }
 
-/// A container of `image` whose trainer is called with `arguments`.
+/// A container of `image` whose trainer is called with `arguments`, on the CPU.
 pub(super) fn container_of(
     image: &StoredImage,
     arguments: Vec<String>,
@@ -309,8 +321,23 @@ pub(super) fn container_of(
         mounts,
         user: engine.user(),
         pids_limit: PIDS_LIMIT,
-        shm_size: SHM_SIZE,
+        shm_size: Devices::CPU.shm_size,
         gpus: Vec::new(),
+    }
+}
+
+/// The same for `order`, on its devices.
+pub(super) fn container_for(
+    order: &Order,
+    arguments: Vec<String>,
+    mounts: Vec<Mount>,
+    engine: &dyn Engine,
+) -> Container {
+    Container {
+        environment: device::environment(&order.launch, &order.devices),
+        shm_size: order.devices.shm_size,
+        gpus: order.devices.gpus.clone(),
+        ..container_of(&order.image, arguments, mounts, engine)
     }
 }
 
@@ -342,6 +369,7 @@ fn container(
     if [Task::Train, Task::Val].contains(&order.config.task()) {
         arguments.extend(["--cache".to_owned(), order.launch.cache.name().to_owned()]);
     }
+    arguments.extend(device::arguments(&order.devices));
     if let Some(cache) = cache {
         mounts.push(mount(&cache.folder, CACHE, true));
         let budget = cache.budget.to_string();
@@ -354,6 +382,9 @@ fn container(
             arguments.extend(["--memory".to_owned(), memory.clone()]);
         }
         arguments.extend(["--checkpoint-every".into(), order.launch.checkpoint_every.clone()]);
+        if let Some(hours) = order.launch.time {
+            arguments.extend(["--time".to_owned(), hours.to_string()]);
+        }
         arguments.extend(order.stop_after.map(stop_after).into_iter().flatten());
     }
     if let Some(weights) = &order.weights {
@@ -366,5 +397,5 @@ fn container(
     if !order.launch.plots {
         arguments.push("--no-plots".into());
     }
-    container_of(&order.image, arguments, mounts, engine)
+    container_for(order, arguments, mounts, engine)
 }

@@ -92,11 +92,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ("syncbn", ONE_DEVICE),
     ("task", "ybox trains detectors only"),
     ("tensorboard", "events for TensorBoard are always written, into the run folder"),
-    (
-        "time",
-        "a limit in hours would make the result depend on the machine; use `epochs`, or stop with \
-         Ctrl-C, which keeps and records what was reached",
-    ),
     ("tracker", VIDEO),
     ("tune", "settings are not searched for; start a run for each"),
     ("val", "every epoch is validated; it decides which weights are the best"),

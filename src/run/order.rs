@@ -15,8 +15,11 @@ use ybox_spec::weights::WeightsInfo;
 
 use super::arguments::{self, Sorted};
 use super::batch::{self, AutoBatch};
+use super::device;
+use super::settle::{Asked, Devices, Settled};
 use super::{RunError, resume, source};
 use crate::image::{Store, StoredImage};
+use crate::plan::{Device, Variant};
 use crate::record::{Wanted, pictures, pictures_and_labels};
 use crate::ui::Failure;
 
@@ -41,6 +44,9 @@ pub struct Request {
 pub struct Order {
     pub config: Config,
     pub launch: Launch,
+    pub devices: Devices,
+    /// What to say before it starts.
+    pub notes: Vec<String>,
     /// Where memory is to decide the config's batch.
     pub batch: Option<AutoBatch>,
     pub image: StoredImage,
@@ -68,10 +74,15 @@ pub enum StopAfter {
 /// The data side of an order: root and files.
 pub(super) type Data = (PathBuf, Vec<Wanted>);
 
+/// An image, and what it is made for.
+type Image = (StoredImage, Variant);
+
 /// Settings from both places, with the launch read.
 struct Given<'a> {
     request: &'a Request,
     launch: Launch,
+    device: Device,
+    notes: Vec<String>,
     /// From `cfg=`.
     preset: Option<Values>,
     config: Values,
@@ -81,7 +92,7 @@ struct Given<'a> {
 
 /// Settles what `auto` means here. Asking what this machine has takes a moment, so it is done once
 /// everything else is known to be right.
-pub type Settle<'a> = &'a dyn Fn(&Compute, Amp) -> Result<(Compute, Amp), Failure>;
+pub type Settle<'a> = &'a dyn Fn(&Asked) -> Result<Settled, Failure>;
 
 /// Resolves `request` against the images of `store`.
 pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Order, Failure> {
@@ -108,12 +119,13 @@ impl<'a> Given<'a> {
             layers.insert(0, file.launch);
             file.config
         });
-        let launch: Launch = overrides::resolve(&layers, &[])?;
-        check_device(&launch)?;
+        let mut launch: Launch = overrides::resolve(&layers, &[])?;
+        let (device, note) = device::take(&mut launch)?;
+        let notes = note.into_iter().collect();
         let mut config = line.config;
         let batch = batch::take(preset.iter_mut().chain([&mut config]));
         check_autos(&launch, batch)?;
-        Ok(Self { request, launch, preset, config, batch })
+        Ok(Self { request, launch, device, notes, preset, config, batch })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -144,23 +156,46 @@ impl<'a> Given<'a> {
         Ok(overrides::resolve(&layers, &keys::<Launch>())?)
     }
 
-    fn image(&self, store: &Store) -> Result<StoredImage, Failure> {
-        find_image(store, self.request.image.as_deref())
+    /// The image to run in and its variant: the one that was asked for, or that of the device.
+    fn image(
+        &self,
+        store: &Store,
+        settle: Settle,
+        like: &Compute,
+        amp: Amp,
+    ) -> Result<Image, Failure> {
+        let asked = self.request.image.as_deref();
+        let image = match asked {
+            None if self.device.is_gpu() => {
+                find_default(store, settle(&self.asked(None, like, amp))?.variant)?
+            }
+            asked => find_image(store, asked)?,
+        };
+        let variant = device::variant(store, &image)?;
+        Ok((image, variant))
+    }
+
+    fn asked(&self, variant: Option<Variant>, compute: &Compute, amp: Amp) -> Asked {
+        Asked { device: self.device.clone(), variant, compute: compute.clone(), amp }
     }
 
     fn order(
-        self,
+        mut self,
         config: Config,
-        image: StoredImage,
+        (image, devices): (StoredImage, Devices),
         (root, wanted): Data,
         weights: Option<PathBuf>,
     ) -> Order {
         let default = format!("runs/{}", config.task().name());
         let parent = self.path(self.launch.project.as_deref().unwrap_or(&default));
         let directory = self.request.directory.clone();
+        device::settle_peers(&mut self.launch, &devices);
+        self.notes.extend(device::unused(&devices));
         Order {
             config,
             launch: self.launch,
+            devices,
+            notes: self.notes,
             batch: self.batch,
             image,
             root,
@@ -171,14 +206,6 @@ impl<'a> Given<'a> {
             resumes: None,
             stop_after: None,
         }
-    }
-}
-
-/// There is only an image for the CPU yet.
-pub(super) fn check_device(launch: &Launch) -> Result<(), RunError> {
-    match ["auto", "cpu"].contains(&launch.device.as_str()) {
-        true => Ok(()),
-        false => Err(RunError::Device { device: launch.device.clone() }),
     }
 }
 
@@ -200,6 +227,14 @@ pub fn find_image(store: &Store, asked: Option<&str>) -> Result<StoredImage, Fai
     found.map_err(|failure| match asked {
         Some(_) => Failure { exit: 1, ..failure },
         None => Failure { exit: 1, ..failure }.hint("make it with `ybox build cpu`"),
+    })
+}
+
+/// The image that `ybox build` makes for `variant`.
+fn find_default(store: &Store, variant: Variant) -> Result<StoredImage, Failure> {
+    let found = store.find(&format!("ybox/{variant}:latest")).map_err(Failure::from);
+    found.map_err(|failure| {
+        Failure { exit: 1, ..failure }.hint(format!("make it with `ybox build {variant}`"))
     })
 }
 
@@ -259,7 +294,7 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
         Some(_) => Some(initial_weights(&given, &draft, names.len())?),
         None => None,
     };
-    let image = given.image(store)?;
+    let (image, variant) = given.image(store, settle, &draft.compute, draft.amp)?;
     let preset = match given.preset {
         Some(_) => Values::new(),
         None => image_preset(store, &image, &draft.model)?,
@@ -268,8 +303,9 @@ fn train(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> 
     config.names = trained_names(&config, &set)?;
     let wanted = training_files(&set, &config).map_err(RunError::from)?;
     let data = (set.root().to_owned(), wanted);
-    (config.compute, config.amp) = settle(&config.compute, config.amp)?;
-    Ok(given.order(Config::Train(config), image, data, weights))
+    let settled = settle(&given.asked(Some(variant), &config.compute, config.amp))?;
+    (config.compute, config.amp) = (settled.compute, settled.amp);
+    Ok(given.order(Config::Train(config), (image, settled.devices), data, weights))
 }
 
 /// The files of `set` that a training reads.
@@ -379,9 +415,10 @@ fn val(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
     let pictures = set.images(&config.split).map_err(RunError::from)?;
     let wanted = pictures_and_labels(&set, &config.split, pictures).map_err(RunError::from)?;
     let data = (set.root().to_owned(), wanted);
-    let image = given.image(store)?;
-    (config.compute, _) = settle(&config.compute, Amp::Off)?;
-    Ok(given.order(Config::Val(config), image, data, Some(weights)))
+    let (image, variant) = given.image(store, settle, &config.compute, Amp::Off)?;
+    let settled = settle(&given.asked(Some(variant), &config.compute, Amp::Off))?;
+    config.compute = settled.compute;
+    Ok(given.order(Config::Val(config), (image, settled.devices), data, Some(weights)))
 }
 
 fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure> {
@@ -394,9 +431,10 @@ fn predict(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure
     let found =
         source::find(&given.request.directory, given.launch.source.as_ref().ok_or(needed)?)?;
     let data = (found.root, pictures("source", found.pictures));
-    let image = given.image(store)?;
-    (config.compute, _) = settle(&config.compute, Amp::Off)?;
-    Ok(given.order(Config::Predict(config), image, data, Some(weights)))
+    let (image, variant) = given.image(store, settle, &config.compute, Amp::Off)?;
+    let settled = settle(&given.asked(Some(variant), &config.compute, Amp::Off))?;
+    config.compute = settled.compute;
+    Ok(given.order(Config::Predict(config), (image, settled.devices), data, Some(weights)))
 }
 
 /// An export reads nothing but the weights; their folder stands for the data's.
@@ -406,8 +444,13 @@ fn export(given: Given, store: &Store, settle: Settle) -> Result<Order, Failure>
     let mut config: ExportConfig = given.config(from_weights(&info))?;
     (config.model, config.names) = (info.model, info.names);
     let folder = weights.parent().expect("a file is in a folder").to_owned();
-    let image = given.image(store)?;
-    settle(&Config::EXPORT_COMPUTE, Amp::Off)?;
+    if given.device.is_gpu() {
+        return Err(RunError::Device { device: given.launch.device }.into());
+    }
+    let image = find_image(store, given.request.image.as_deref())?;
+    let (device, variant) = (Device::Cpu, Some(Variant::Cpu));
+    settle(&Asked { device, variant, compute: Config::EXPORT_COMPUTE, amp: Amp::Off })?;
+    let image = (image, Devices::CPU);
     Ok(given.order(Config::Export(config), image, (folder, Vec::new()), Some(weights)))
 }
 

@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::config::{Config, Launch};
+use ybox_spec::config::{Config, Launch, TrainConfig};
 use ybox_spec::dataset::DataSet;
 use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA, record_hash};
 
-use super::order::{Data, check_device, training_files};
+use super::device;
+use super::order::{Data, Settle, training_files};
+use super::settle::{Asked, Settled};
 use super::{Order, RunError};
 use crate::diff::{data_changes, first_few};
 use crate::image::{Store, StoredImage};
@@ -86,9 +88,20 @@ impl Recorded {
 
     /// The same run again, with `launch`, whose places are those that are given anew. What the files of those
     /// places hold is compared when they are hashed.
-    pub fn order(&self, launch: Launch, directory: &Path, store: &Store) -> Result<Order, Failure> {
-        check_device(&launch)?;
+    /// `config` is the run's, or with changes; it is settled for the device that `launch` names.
+    pub fn order(
+        &self,
+        mut launch: Launch,
+        config: TrainConfig,
+        (directory, store, settle): (&Path, &Store, Settle),
+    ) -> Result<Order, Failure> {
+        let (device, note) = device::take(&mut launch).map_err(RunError::from)?;
         let image = self.image(store)?;
+        let variant = Some(device::variant(store, &image)?);
+        let (compute, amp) = (config.compute.clone(), config.amp);
+        let Settled { compute, amp, devices, .. } =
+            settle(&Asked { device, variant, compute, amp })?;
+        device::settle_peers(&mut launch, &devices);
         let place = |given: &Option<String>| given.as_ref().map(|path| directory.join(path));
         let (root, wanted) = self.data(place(&launch.data), directory)?;
         let recorded = self.beginning.weights.as_ref().map(PathBuf::from);
@@ -102,7 +115,9 @@ impl Recorded {
         };
         let parent = self.folder.parent().unwrap_or(directory).to_owned();
         Ok(Order {
-            config: self.config.clone(),
+            config: Config::Train(TrainConfig { compute, amp, ..config }),
+            notes: note.into_iter().chain(device::unused(&devices)).collect(),
+            devices,
             batch: None,
             image,
             root,

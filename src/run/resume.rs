@@ -41,9 +41,10 @@ pub fn resolve(request: &Request, store: &Store, settle: Settle) -> Result<Optio
     };
     same_settings(&recorded, config, &given)?;
     let launch = launch(&recorded.beginning.launch, given.launch)?;
-    // Nothing is open in it: whether this machine can compute so is what is asked.
-    settle(&config.compute, config.amp)?;
-    let order = recorded.order(launch, &request.directory, store)?;
+    // Nothing is open in the config: whether this machine can compute so is what is asked.
+    let here = (request.directory.as_path(), store, settle);
+    let mut order = recorded.order(launch, config.clone(), here)?;
+    order.config = recorded.config.clone();
     same_image(request, store, &recorded, &order)?;
     Ok(Some(Order { resumes: Some((folder, recorded.beginning)), ..order }))
 }

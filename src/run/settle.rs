@@ -1,35 +1,114 @@
-//! Settling what `auto` means on this host, by `plan`'s rules. There is only an image for the CPU
-//! yet, so the plan is asked for that.
+//! Settling what `auto` means on this host, by `plan`'s rules: which devices, and how they compute.
 
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{Compute, Numerics};
 
-use crate::plan::{self, Device, Dtype, Tables, Variant};
+use crate::engine::Gpu;
+use crate::plan::{self, Device, Dtype, HandOver, Refusal, Tables, Variant};
 use crate::probe::Facts;
+use crate::probe::facts::Memory;
 use crate::ui::Failure;
 
-/// `asked` and `amp` with nothing left open, or the plan's refusal.
-pub fn settle(facts: &Facts, asked: &Compute, amp: Amp) -> Result<(Compute, Amp), Failure> {
+/// Bytes of `/dev/shm`: enough for one device, and what NCCL's manual advises for several.
+const SHM: u64 = 64 << 20;
+const SHM_OF_SEVERAL: u64 = 1 << 30;
+
+/// What a run says of its devices.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub device: Device,
+    /// That of the image, if it is known already.
+    pub variant: Option<Variant>,
+    pub compute: Compute,
+    pub amp: Amp,
+}
+
+/// The same with nothing left open.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub variant: Variant,
+    pub compute: Compute,
+    pub amp: Amp,
+    pub devices: Devices,
+}
+
+/// The devices of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Devices {
+    /// Empty for the CPU.
+    pub gpus: Vec<Gpu>,
+    /// Whether something stands between the GPUs' memories.
+    pub apart: bool,
+    /// Bytes of `/dev/shm` that they need.
+    pub shm_size: u64,
+}
+
+impl Devices {
+    pub const CPU: Self = Self { gpus: Vec::new(), apart: false, shm_size: SHM };
+}
+
+/// `asked` with nothing left open, or the plan's refusal.
+pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
     let request = plan::Request {
-        variant: Some(Variant::Cpu),
-        device: Device::Cpu,
-        attention: asked.attention,
-        dtype: None,
-        numerics: Some(asked.numerics),
+        variant: asked.variant,
+        device: asked.device.clone(),
+        attention: asked.compute.attention,
+        dtype: asked.device.is_gpu().then(|| dtype(asked.amp)).flatten(),
+        numerics: Some(asked.compute.numerics),
     };
     match plan::plan(facts, &request, &Tables::built_in()) {
         Ok(plan) => {
             let (attention, numerics) = (plan.attention, plan.numerics);
-            let compute = Compute { attention, numerics, threads: asked.threads };
-            let amp = settle_amp(amp, plan.dtype, numerics)?;
-            Ok((compute, amp))
+            let compute = Compute { attention, numerics, threads: asked.compute.threads };
+            let amp = settle_amp(asked.amp, plan.dtype, numerics)?;
+            let devices = devices(facts, &plan.devices, plan.p2p_disable)?;
+            Ok(Settled { variant: plan.variant, compute, amp, devices })
         }
-        Err(refused) => {
-            let remedy = refused.refusals.first().map(|refusal| refusal.remedy());
-            let failure = Failure::new(refused.to_string(), 1);
-            Err(Failure { hint: remedy, ..failure })
-        }
+        Err(refused) => Err(refused.refusals.first().map_or_else(
+            || Failure::new(refused.to_string(), 1),
+            |first| failure(first, asked.device.is_gpu()),
+        )),
     }
+}
+
+/// A refusal for the sake of a GPU comes with its code, which `docs/gpu.md` explains.
+fn failure(refusal: &Refusal, for_gpu: bool) -> Failure {
+    let what = match for_gpu {
+        true => format!("{}: {}", refusal.code(), refusal.sentence()),
+        false => refusal.sentence(),
+    };
+    Failure::new(what, 1).hint(refusal.remedy())
+}
+
+/// The number format that mixed precision asks the kernels to have.
+fn dtype(amp: Amp) -> Option<Dtype> {
+    match amp {
+        Amp::Auto => None,
+        Amp::Off => Some(Dtype::Fp32),
+        Amp::Bf16 => Some(Dtype::Bf16),
+        Amp::Fp16 => Some(Dtype::Fp16),
+    }
+}
+
+fn devices(facts: &Facts, indexes: &[u32], apart: bool) -> Result<Devices, Failure> {
+    let shown = facts.gpus.known().map(Vec::as_slice).unwrap_or_default();
+    let uuid = |index| shown.iter().find(|gpu| gpu.index == index)?.uuid.known().cloned();
+    let gpus: Vec<_> = indexes.iter().map(|&index| Gpu { index, uuid: uuid(index) }).collect();
+    let shm_size = if gpus.len() > 1 { SHM_OF_SEVERAL } else { SHM };
+    let have = memory(&facts.memory);
+    match have.filter(|have| gpus.len() > 1 && *have / 2 < shm_size) {
+        Some(have) => {
+            let reason = HandOver::ShmTooSmall { gpus: gpus.len(), need: shm_size, have };
+            Err(failure(&Refusal::HandOver(reason), true))
+        }
+        None => Ok(Devices { gpus, apart, shm_size }),
+    }
+}
+
+/// Bytes that there are for a container.
+fn memory(memory: &Memory) -> Option<u64> {
+    let known = [&memory.total, &memory.limit].into_iter().filter_map(|fact| fact.known());
+    known.min().copied()
 }
 
 /// `auto` takes bf16 where the device's own number format is that.
@@ -50,10 +129,10 @@ fn settle_amp(asked: Amp, device: Dtype, numerics: Numerics) -> Result<Amp, Fail
     Ok(amp)
 }
 
-/// What to say about GPUs that stay unused.
-pub fn unused_gpus(facts: &Facts) -> Option<String> {
+/// What to say about GPUs that stay unused by a run on `devices`.
+pub fn unused_gpus(facts: &Facts, devices: &Devices) -> Option<String> {
     let count = facts.gpus.known().map_or(0, Vec::len);
-    (count > 0)
+    (count > 0 && devices.gpus.is_empty())
         .then(|| "this machine's GPUs are not used: the image computes on the CPU".to_owned())
 }
 
@@ -62,11 +141,63 @@ mod tests {
     use ybox_spec::config::AttentionPath;
 
     use super::*;
+    use crate::probe::Fact;
+
+    fn asked(attention: AttentionPath) -> Asked {
+        Asked {
+            device: Device::Cpu,
+            variant: Some(Variant::Cpu),
+            compute: Compute { attention, ..Compute::default() },
+            amp: Amp::Auto,
+        }
+    }
 
     fn on(hardware: &str, attention: AttentionPath) -> Result<Compute, Failure> {
         let facts = plan::pretend(hardware, &Tables::built_in()).unwrap();
-        let compute = Compute { attention, ..Compute::default() };
-        settle(&facts, &compute, Amp::Auto).map(|(compute, _)| compute)
+        settle(&facts, &asked(attention)).map(|settled| settled.compute)
+    }
+
+    fn on_gpus(facts: &Facts, device: &str, amp: Amp) -> Result<Settled, Failure> {
+        let compute = Compute { numerics: Numerics::Fast, ..Compute::default() };
+        settle(facts, &Asked { device: device.parse().unwrap(), variant: None, compute, amp })
+    }
+
+    #[test]
+    fn gpus_come_with_their_uuids_and_the_variant_that_serves_them() {
+        let mut facts = plan::pretend("2xA100", &Tables::built_in()).unwrap();
+        let Fact::Is(gpus) = &mut facts.gpus else { panic!("pretended GPUs") };
+        gpus[1].uuid = Fact::Is("GPU-b".into());
+        let settled = on_gpus(&facts, "0,1", Amp::Auto).unwrap();
+        let gpus = [Gpu { index: 0, uuid: None }, Gpu { index: 1, uuid: Some("GPU-b".into()) }];
+        assert_eq!(settled.devices.gpus, gpus);
+        assert_eq!(settled.devices.shm_size, SHM_OF_SEVERAL);
+        assert_eq!((settled.variant, settled.amp), (Variant::Cuda13, Amp::Bf16));
+        let one = on_gpus(&facts, "1", Amp::Off).unwrap();
+        assert_eq!((one.devices.gpus.len(), one.devices.shm_size), (1, SHM));
+        assert_eq!(one.compute.attention, AttentionPath::Efficient, "flash computes in halves");
+    }
+
+    #[test]
+    fn several_gpus_need_memory_to_talk_through() {
+        let mut facts = plan::pretend("2xA100", &Tables::built_in()).unwrap();
+        facts.memory.total = Fact::Is(64 << 30);
+        facts.memory.limit = Fact::Is(2 << 30);
+        assert!(on_gpus(&facts, "0,1", Amp::Auto).is_ok());
+        facts.memory.limit = Fact::Is((2 << 30) - 2);
+        let failure = on_gpus(&facts, "0,1", Amp::Auto).unwrap_err();
+        assert!(
+            failure.what.starts_with("shm-too-small: 2 GPUs talk through 1024 MiB"),
+            "{failure}"
+        );
+        assert!(on_gpus(&facts, "0", Amp::Auto).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_for_the_sake_of_a_gpu_has_its_code() {
+        let facts = plan::pretend("T4,driver=470.256.02", &Tables::built_in()).unwrap();
+        let failure = on_gpus(&facts, "0", Amp::Auto).unwrap_err();
+        assert!(failure.what.starts_with("driver-too-old: "), "{failure}");
+        assert_eq!(failure.exit, 1);
     }
 
     #[test]
@@ -115,7 +246,9 @@ mod tests {
     #[test]
     fn gpus_are_not_passed_over_in_silence() {
         let facts = |hardware| plan::pretend(hardware, &Tables::built_in()).unwrap();
-        assert!(unused_gpus(&facts("T4")).is_some());
-        assert_eq!(unused_gpus(&facts("cpu")), None);
+        assert!(unused_gpus(&facts("T4"), &Devices::CPU).is_some());
+        assert_eq!(unused_gpus(&facts("cpu"), &Devices::CPU), None);
+        let gpus = vec![Gpu { index: 0, uuid: None }];
+        assert_eq!(unused_gpus(&facts("T4"), &Devices { gpus, ..Devices::CPU }), None);
     }
 }

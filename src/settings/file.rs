@@ -25,8 +25,12 @@ pub struct ConfigFile {
     /// PEM file of certificate authorities to trust beside the system's.
     pub certificates: Option<PathBuf>,
     pub offline: bool,
+    /// The trust policy.
+    pub trust: Option<PathBuf>,
     /// Registries (`HOST[:PORT]`) that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// Repositories (`HOST/REPOSITORY`) that have the images of runs.
+    pub image_repositories: Vec<String>,
 }
 
 impl ConfigFile {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::variable;
+use super::{ConfigFile, variable};
 
 /// Settings about registries.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +11,8 @@ pub struct Registries {
     /// `HOST[:PORT]` that may be spoken to over plain HTTP, or with a certificate that nobody
     /// vouches for.
     pub insecure: Vec<String>,
+    /// `HOST/REPOSITORY` that have the images of runs, for those that are not in the store.
+    pub images: Vec<String>,
     /// Files that may hold credentials; the first that has some for a host counts.
     pub credentials: Vec<PathBuf>,
 }
@@ -24,9 +26,10 @@ pub struct RegistryFlags {
 }
 
 impl Registries {
-    pub(super) fn resolve(insecure: Vec<String>, here: &Path) -> Self {
+    pub(super) fn resolve(file: &ConfigFile, here: &Path) -> Self {
         let credentials = credential_files().into_iter().map(|path| here.join(path)).collect();
-        Self { insecure, credentials }
+        let (insecure, images) = (&file.insecure_registries, &file.image_repositories);
+        Self { insecure: insecure.clone(), images: images.clone(), credentials }
     }
 
     /// Whether `host` may be spoken to without TLS.

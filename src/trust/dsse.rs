@@ -47,9 +47,14 @@ impl Envelope {
         serde_json::from_slice(bytes).map_err(|e| TrustError::bad_signature("the envelope", e))
     }
 
+    /// The statement, whoever signed it.
+    pub fn payload(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.payload).ok()
+    }
+
     /// The statement, if one of `keys` signed it.
     pub fn open(&self, keys: &[PublicKey]) -> Option<Vec<u8>> {
-        let payload = STANDARD.decode(&self.payload).ok()?;
+        let payload = self.payload()?;
         let message = signed(&self.payload_type, &payload);
         let mut signatures = self.signatures.iter().filter_map(|s| STANDARD.decode(&s.sig).ok());
         let verified = |sig: Vec<u8>| keys.iter().any(|key| key.verifies(&message, &sig));

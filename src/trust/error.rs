@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::Refusal;
+use crate::image::ImageError;
 use crate::settings::yaml::YamlError;
 use crate::ui::Explain;
 
@@ -26,6 +28,10 @@ pub enum TrustError {
     PolicyContent { path: PathBuf, source: YamlError },
     #[error("the trust policy {} is not valid: {why}", path.display())]
     Policy { path: PathBuf, why: String },
+    #[error("{image} is not trusted: {refusal}")]
+    Refused { image: String, policy: PathBuf, refusal: Refusal },
+    #[error(transparent)]
+    Image(#[from] ImageError),
     #[error("{what} is not a signature that ybox can read: {why}")]
     BadSignature { what: String, why: String },
 }
@@ -59,14 +65,31 @@ impl Explain for TrustError {
             Self::EmptyPassphrase => {
                 Some("choose one that is hard to guess: it is all that protects the file".into())
             }
+            Self::Refused { policy, refusal, .. } => Some(remedy(refusal, &policy.display())),
+            Self::Image(error) => error.hint(),
             _ => None,
         }
     }
 
     fn exit(&self) -> u8 {
         match self {
-            Self::KeyExists(_) | Self::WrongPassphrase(_) | Self::BadSignature { .. } => 1,
+            Self::KeyExists(_)
+            | Self::WrongPassphrase(_)
+            | Self::BadSignature { .. }
+            | Self::Refused { .. } => 1,
+            Self::Image(error) => error.exit(),
             _ => 2,
         }
+    }
+}
+
+/// What would make an image pass.
+fn remedy(refusal: &Refusal, policy: &dyn std::fmt::Display) -> String {
+    match refusal {
+        Refusal::NoRule => format!("if it is to be trusted, add a rule for it to {policy}"),
+        Refusal::NotBuiltHere { .. } => {
+            format!("build it here with `ybox build VARIANT`, or change the rule in {policy}")
+        }
+        _ => format!("have it signed by one of the keys in {policy}: `ybox push REF --sign KEY`"),
     }
 }

@@ -2,6 +2,8 @@
 //! other tools can check what ybox signs and the other way round. Where signatures are kept and
 //! how they travel is `image`'s and `registry`'s business.
 
+mod check;
+pub mod cosign;
 mod decision;
 mod dsse;
 mod error;
@@ -14,6 +16,7 @@ mod payload;
 mod policy;
 mod sealed;
 
+pub use check::signatures;
 pub use decision::{Evidence, Refusal, Signed, Trust};
 pub use dsse::Envelope;
 pub use error::TrustError;

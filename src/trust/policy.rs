@@ -18,6 +18,8 @@ const LARGEST: u64 = 1 << 20;
 /// A policy as read, its keys too.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// The file.
+    pub(super) path: PathBuf,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -95,7 +97,7 @@ impl Policy {
                 Ok(Rule { pattern: rule.repository.clone(), matcher, accept })
             })
         };
-        Ok(Self { rules: rules.map(rule).collect::<Result<_, _>>()? })
+        Ok(Self { path: path.into(), rules: rules.map(rule).collect::<Result<_, _>>()? })
     }
 
     /// Whether an image of `repository` (without tag and digest) is to be believed.

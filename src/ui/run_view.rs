@@ -108,6 +108,12 @@ impl RunView {
                 self.bar = None;
                 self.say(&format!("stopped after {epoch} epochs; everything so far is saved"));
             }
+            Event::OutOfTime { epoch } => {
+                self.bar = None;
+                self.say(&format!(
+                    "the time is spent after {epoch} epochs; everything so far is saved"
+                ));
+            }
             // Becomes the error that is shown last.
             Event::Failed { .. } => self.bar = None,
             Event::Finished { seconds } => {

@@ -18,13 +18,12 @@ use ybox::image::{Store, StoredImage};
 use ybox::plan::{self, Tables};
 use ybox::record::verify::{Report, Subject, verify};
 use ybox::replay::{self, Extent, Verdict};
-use ybox::run::{self, Finished, Order, Request, Surroundings};
+use ybox::run::{self, Asked, Finished, Order, Request, Settled, Surroundings};
 use ybox::ui::{Failure, RunView, Screen};
 use ybox_spec::Digest;
-use ybox_spec::amp::Amp;
 use ybox_spec::batch::BatchPlan;
 use ybox_spec::chain::{ChainHead, Step};
-use ybox_spec::config::{Compute, Config, Task};
+use ybox_spec::config::{Config, Task};
 use ybox_spec::events::{
     ClassMetrics, Epoch, Event, EventLog, Images, Losses, Metrics, OUT_OF_MEMORY, Progress,
 };
@@ -104,7 +103,7 @@ impl Place {
         self.carry_out(&run::resolve(&request, &self.store(), &settle)?, view)
     }
 
-    fn carry_out(&self, order: &Order, view: &mut RunView) -> Result<Finished, Failure> {
+    pub fn carry_out(&self, order: &Order, view: &mut RunView) -> Result<Finished, Failure> {
         let with = Surroundings {
             engine: &self.stand_in,
             home: &self.home(),
@@ -182,9 +181,8 @@ impl Place {
 }
 
 /// By the plan for a machine without GPUs.
-fn settle(asked: &Compute, amp: Amp) -> Result<(Compute, Amp), Failure> {
-    let facts = plan::pretend("cpu", &Tables::built_in()).unwrap();
-    run::settle(&facts, asked, amp)
+fn settle(asked: &Asked) -> Result<Settled, Failure> {
+    run::settle(&plan::pretend("cpu", &Tables::built_in()).unwrap(), asked)
 }
 
 /// All files below `folder`, sorted.
@@ -357,6 +355,8 @@ pub enum Mood {
     Forgets,
     /// Is killed after this epoch.
     Dies(u32),
+    /// Has spent its time after this epoch.
+    OutOfTime(u32),
 }
 
 /// An engine that runs the stand-in instead of a container.
@@ -607,6 +607,10 @@ impl<'a> Trainer<'a> {
             self.save(epoch, &steps, &csv)?;
             if self.mood == Mood::Dies(epoch) {
                 return Ok(137);
+            }
+            if self.mood == Mood::OutOfTime(epoch) {
+                self.say(Event::OutOfTime { epoch });
+                return Ok(124);
             }
             match self.mood {
                 Mood::Stopped(when) if when == epoch => self.stop.fetch_add(1, Ordering::SeqCst),

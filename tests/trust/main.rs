@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod cosign;
+#[path = "../image/fixture.rs"]
+mod fixture;
 mod keys;
 #[path = "../run_standin/mod.rs"]
 mod run_standin;
 mod run_statement;
+mod server;
+mod signing;

@@ -61,6 +61,8 @@ pub enum Event {
     Exported { path: String, bytes: u64, input: Vec<i64>, output: Vec<i64> },
     /// Stopped on request; everything so far is saved.
     Interrupted { epoch: u32 },
+    /// Stopped because its hours are spent; everything so far is saved.
+    OutOfTime { epoch: u32 },
     /// Stopped by an error.
     Failed {
         code: String,

@@ -137,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn one_class_is_a_list_of_one() {
+        for (argument, expected) in [("classes=2", vec![2]), ("classes=[0, 2]", vec![0, 2])] {
+            assert_eq!(train(&[argument]).unwrap().classes, expected);
+        }
+        let message = train(&["classes=cat"]).unwrap_err().to_string();
+        assert_eq!(message, "classes: neither a class index nor a list of them");
+    }
+
+    #[test]
     fn a_flattened_key_is_a_key_like_any_other() {
         let config = train(&["conf=0.5", "attention=safe"]).unwrap();
         assert_eq!(config.nms.conf, 0.5);

@@ -118,6 +118,9 @@ pub enum Status {
     Completed,
     /// Stopped on request; the outputs are those of the epochs done.
     Interrupted,
+    /// Stopped because the hours that it was given are spent; as [`Self::Interrupted`] otherwise.
+    #[serde(rename = "out-of-time")]
+    OutOfTime,
 }
 
 /// The record of one run.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tch::Device;
@@ -22,7 +22,7 @@ use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
-use crate::stop::{INTERRUPTED, Stop};
+use crate::stop::{INTERRUPTED, OUT_OF_TIME, Stop};
 use crate::{batch, check, convert, export, out_of_memory, predict, train, val};
 
 /// The YOLOv12 trainer of ybox.
@@ -101,6 +101,9 @@ struct TaskArgs {
     /// Stop after so many epochs
     #[arg(long, value_name = "N")]
     stop_after_epochs: Option<u32>,
+    /// Stop after so many hours
+    #[arg(long, value_name = "HOURS")]
+    time: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,7 +127,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => return check::main(&args),
     };
     let started = Instant::now();
-    let (config, mut job) = match prepare(task, &args) {
+    let (config, mut job) = match prepare(task, &args, started) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error}");
@@ -141,6 +144,10 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Interrupted { epoch }) => {
             job.emit.say(Event::Interrupted { epoch });
             ExitCode::from(INTERRUPTED)
+        }
+        Ok(Outcome::OutOfTime { epoch }) => {
+            job.emit.say(Event::OutOfTime { epoch });
+            ExitCode::from(OUT_OF_TIME)
         }
         Err(error) => {
             job.emit.say(error.to_event());
@@ -195,7 +202,7 @@ fn read_config(path: &Path) -> Result<Config, TrainerError> {
         .map_err(|e| TrainerError::Config { path: path.to_owned(), reason: e.to_string() })
 }
 
-fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
+fn prepare(task: Task, cli: &TaskArgs, started: Instant) -> Result<(Config, Job), TrainerError> {
     let config = read_config(&cli.config)?;
     check_task(task, config.task())?;
     let text = fs::read_to_string(&cli.manifest).map_err(TrainerError::reading(&cli.manifest))?;
@@ -220,6 +227,7 @@ fn prepare(task: Task, cli: &TaskArgs) -> Result<(Config, Job), TrainerError> {
         resume: cli.resume,
         checkpoint_every: cli.checkpoint_every,
         stop_after: cli.stop_after(),
+        deadline: cli.deadline(started),
     };
     Ok((config, job))
 }
@@ -228,6 +236,12 @@ impl TaskArgs {
     fn stop_after(&self) -> Option<StopAfter> {
         let epochs = self.stop_after_epochs.map(StopAfter::Epochs);
         self.stop_after_steps.map(StopAfter::Steps).or(epochs)
+    }
+
+    /// `None` as well for times that end after the clock does.
+    fn deadline(&self, started: Instant) -> Option<Instant> {
+        let time = Duration::try_from_secs_f64(self.time? * 3600.0).ok()?;
+        started.checked_add(time)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every task is given, and how it can end well.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use ybox_spec::config::{AutoCheckpointing, CheckpointEvery};
 use ybox_spec::manifest::Manifest;
@@ -33,6 +34,8 @@ pub struct Job {
     pub checkpoint_every: CheckpointEvery,
     /// Where a training stops before its end, as if the user had asked to.
     pub stop_after: Option<StopAfter>,
+    /// When a training has spent its time.
+    pub deadline: Option<Instant>,
 }
 
 /// A point of a training.
@@ -45,6 +48,19 @@ pub enum StopAfter {
 impl Job {
     /// Whether a training stops that has taken `steps` steps and is in `epoch`, from 0.
     pub fn has_to_stop(&self, epoch: u32, steps: u64) -> bool {
+        let spent = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.is_asked_to_stop(epoch, steps) || spent()
+    }
+
+    /// The outcome of a training that had to stop there.
+    pub fn stopped(&self, epoch: u32, steps: u64) -> Outcome {
+        match self.is_asked_to_stop(epoch, steps) {
+            true => Outcome::Interrupted { epoch },
+            false => Outcome::OutOfTime { epoch },
+        }
+    }
+
+    fn is_asked_to_stop(&self, epoch: u32, steps: u64) -> bool {
         let reached = match self.stop_after {
             None => false,
             Some(StopAfter::Steps(last)) => steps >= last,
@@ -68,6 +84,10 @@ pub enum Outcome {
     Finished,
     /// Stopped on request after this many epochs; the outputs are theirs.
     Interrupted {
+        epoch: u32,
+    },
+    /// The same, because its time is spent.
+    OutOfTime {
         epoch: u32,
     },
 }

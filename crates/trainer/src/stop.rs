@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit status of what stopped on request.
 pub const INTERRUPTED: u8 = 130;
+/// Exit status of what stopped because its time is spent: that of `timeout(1)`.
+pub const OUT_OF_TIME: u8 = 124;
 
 /// Becomes true at the first SIGINT or SIGTERM.
 #[derive(Debug, Clone, Default)]

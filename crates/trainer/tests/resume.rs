@@ -89,6 +89,26 @@ fn pieces_make_the_whole_and_are_told() {
     assert_eq!(steps.collect::<Vec<_>>(), [0, 1, 4, 5, 9]);
 }
 
+/// Gives the training more time at each start, the first time none, until it has had enough.
+#[test]
+fn spent_times_make_the_whole_too() {
+    let data = Data::of(PICTURES);
+    let whole = data.run(&short());
+    whole.finish(&["--checkpoint-every", "0"]);
+    let run = data.run(&short());
+    let mut starts = (0..14).map(|start| (f64::from(1 << start) - 1.0) * 2e-5);
+    let codes = starts.by_ref().map(|hours| {
+        let arguments = ["--resume", "--time", &hours.to_string()];
+        run.train(&arguments).output().unwrap().status.code()
+    });
+    let stops = codes.take_while(|code| *code == Some(124)).count();
+    assert!(starts.len() > 0, "it ended");
+    same(&whole, &run);
+    let log = run.text("events.jsonl");
+    assert_eq!(log.matches("\"event\":\"out-of-time\"").count(), stops);
+    assert!(log.contains("\"event\":\"finished\"") && stops > 0);
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over_and_that_of_another_run_is_refused() {
     let data = Data::of(PICTURES);

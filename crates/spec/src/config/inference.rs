@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::compute::{Compute, check_compute};
-use super::ranges::{check_imgsz, one_of, within};
+use super::ranges::{check_imgsz, one_of, one_or_more, within};
 use crate::overrides::{ConfigError, Schema};
 
 /// Post-processing of raw predictions.
@@ -33,6 +33,7 @@ pub struct ValConfig {
     /// `train`, `val` or `test`.
     pub split: String,
     /// Class indices that count, of objects and of what is found; empty: all.
+    #[serde(deserialize_with = "one_or_more")]
     pub classes: Vec<u32>,
     /// All classes are one, called `item`.
     pub single_cls: bool,
@@ -77,6 +78,7 @@ pub struct PredictConfig {
     /// Write each object found as a picture, `crops/<class>/<picture>.jpg`.
     pub save_crop: bool,
     /// Class indices of which objects are found; empty: all.
+    #[serde(deserialize_with = "one_or_more")]
     pub classes: Vec<u32>,
     #[serde(flatten)]
     pub nms: Nms,

@@ -32,6 +32,8 @@ pub struct Launch {
     pub memory: Option<String>,
     #[serde(deserialize_with = "text")]
     pub device: String,
+    /// Whether GPUs may reach each other's memory directly.
+    pub p2p: PeerAccess,
     /// Folder of run folders; by default `runs/<task>`.
     pub project: Option<String>,
     /// Name of the run folder; by default `exp`, numbered when taken.
@@ -45,6 +47,8 @@ pub struct Launch {
     pub checkpoint_every: String,
     /// The run folder of a training to go on with.
     pub resume: Option<String>,
+    /// Hours after which a training stops with what it has reached, counted from each start anew.
+    pub time: Option<f64>,
 }
 
 impl Default for Launch {
@@ -59,14 +63,28 @@ impl Default for Launch {
             checkpointing: AutoCheckpointing::Is(Checkpointing::None),
             memory: None,
             device: "auto".into(),
+            p2p: PeerAccess::Auto,
             project: None,
             name: None,
             exist_ok: false,
             plots: true,
             checkpoint_every: "5m".into(),
             resume: None,
+            time: None,
         }
     }
+}
+
+/// Direct access of several GPUs to each other's memory, as NCCL is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerAccess {
+    /// Where nothing is known to stand between them.
+    #[default]
+    Auto,
+    On,
+    /// `NCCL_P2P_DISABLE=1`.
+    Off,
 }
 
 /// `device=0` is a number to YAML, `device=0,1` a text, `device=[0,1]` a list.
@@ -95,6 +113,9 @@ impl Schema for Launch {
         }
         let every = self.checkpoint_every.parse::<CheckpointEvery>();
         every.map_err(|reason| ConfigError::Value { key: "checkpoint_every".into(), reason })?;
+        if let Some(hours) = self.time {
+            within("time", hours, f64::MIN_POSITIVE, 1e6)?;
+        }
         within("workers", f64::from(self.workers), 1.0, 512.0)
     }
 }

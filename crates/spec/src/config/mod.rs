@@ -22,7 +22,7 @@ pub use changes::KeyChange;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};
-pub use launch::{Launch, text};
+pub use launch::{Launch, PeerAccess, text};
 pub use ranges::{SCALES, model_names};
 pub use train::{Compat, Freeze, LAST_LAYER, OptimizerChoice, SINGLE_CLASS, TrainConfig};
 

@@ -1,5 +1,7 @@
 //! What values may be: names of models, sides of pictures, ranges of numbers.
 
+use serde::{Deserialize, Deserializer};
+
 use crate::overrides::ConfigError;
 
 /// Scales of both published graphs.
@@ -49,5 +51,21 @@ pub(super) fn one_of(
     Err(ConfigError::Value {
         key: key.into(),
         reason: format!("`{value}` is not one of {}", allowed.join(", ")),
+    })
+}
+
+/// Class indices: `classes=0` is `classes=[0]`.
+pub(super) fn one_or_more<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "neither a class index nor a list of them")]
+    enum Indices {
+        One(u32),
+        More(Vec<u32>),
+    }
+    Ok(match Indices::deserialize(deserializer)? {
+        Indices::One(index) => vec![index],
+        Indices::More(indices) => indices,
     })
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compute::{Compute, check_compute};
 use super::inference::{Nms, VAL_NMS, check_nms};
-use super::ranges::{check_imgsz, check_model, within};
+use super::ranges::{check_imgsz, check_model, one_or_more, within};
 use crate::amp::Amp;
 use crate::augmentation::{self, AugmentSchedule};
 use crate::overrides::{ConfigError, Schema};
@@ -139,6 +139,7 @@ pub struct TrainConfig {
     /// Share of the training pictures that is used, spread evenly over the sorted list.
     pub fraction: f64,
     /// Class indices whose objects count; objects of others are ignored. Empty: all.
+    #[serde(deserialize_with = "one_or_more")]
     pub classes: Vec<u32>,
     /// All classes are one, called `item`.
     pub single_cls: bool,

@@ -190,6 +190,7 @@ pub(super) fn train_piece(
         resume: true,
         checkpoint_every: CheckpointEvery::Steps(1000),
         stop_after,
+        deadline: None,
     };
     let [training, val] =
         ["train", "val"].map(|split| scan_for_training(&mut job, split, config).unwrap());

@@ -91,7 +91,7 @@ fn run_session(
             session.heal(at, &mut job.emit)?;
             outputs.save_last(session.averaged()?, epoch)?;
             outputs.draw_findings(val)?;
-            return Ok(Outcome::Interrupted { epoch });
+            return Ok(job.stopped(epoch, outputs.steps()));
         };
         let at = Place { epoch, step: outputs.steps() };
         session.heal(at, &mut job.emit)?;

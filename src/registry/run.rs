@@ -1,0 +1,259 @@
+//! A run in a registry: an artifact whose layers are the files of the run folder, and whose subject is
+//! the image that it ran in. So it is found from there, and is pulled with the image.
+
+use std::fs;
+use std::path::Path;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType};
+use ybox_spec::Digest;
+use ybox_spec::record::{Artifact, Record};
+
+use super::manifest::{LARGEST_MANIFEST, OCI_MANIFEST};
+use super::pull::PARALLEL;
+use super::{Fetched, Landing, Place, Pushed, RegistryError, Repository, Sent, Version};
+use crate::image::{Store, oci};
+use crate::record::{Parcel, file, refuse_outside};
+use crate::ui::download::Progress;
+
+/// The artifact type of a run.
+pub const RUN_TYPE: &str = "application/vnd.ybox.run.v1";
+const RECORD_TYPE: &str = "application/vnd.ybox.run.record.v1+json";
+const FILE_TYPE: &str = "application/vnd.ybox.run.file.v1";
+/// The name that a file has when it is unpacked (OCI image specification).
+const TITLE: &str = "org.opencontainers.image.title";
+const RUN_HASH: &str = "ybox.run";
+const EMPTY: &[u8] = b"{}";
+
+/// A run of a registry: what it consists of is known, its files are not here yet.
+#[derive(Debug, Clone)]
+pub struct RemoteRun {
+    /// Of the artifact's manifest.
+    pub digest: Digest,
+    /// The manifest of the image that it ran in.
+    pub image: Digest,
+    pub files: Vec<Artifact>,
+}
+
+impl Repository {
+    /// Sees to it that the repository has the image of a run. Returns its descriptor.
+    pub async fn push_image_of(
+        &self,
+        record: &Record,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<Descriptor, RegistryError> {
+        let recorded = record.circumstances.image.manifest;
+        let mut images = store.images()?;
+        images.retain(|image| image.config == record.inputs.image);
+        // The same image may be there with its layers compressed in another way.
+        images.sort_by_key(|image| image.manifest != recorded);
+        if let Some(image) = images.first() {
+            let version = Version::Digest(image.manifest);
+            self.push_image(store, image, &version, progress).await?;
+            let media_type = store.manifest(image)?.media_type().clone();
+            let media_type = media_type.unwrap_or(MediaType::ImageManifest);
+            return Ok(oci::describe(media_type, &store.manifest_bytes(image)?));
+        }
+        match self.find_manifest(&Version::Digest(recorded)).await? {
+            Some(found) => {
+                Ok(oci::describe(MediaType::from(found.media_type.as_str()), &found.bytes))
+            }
+            None => Err(RegistryError::NoImage {
+                image: record.circumstances.image.reference.clone(),
+                config: record.inputs.image,
+                repository: self.name(),
+            }),
+        }
+    }
+
+    /// Attaches a run to its image, which the repository has. `tag` names it beside its digest.
+    pub async fn push_run(
+        &self,
+        folder: &Path,
+        parcel: &Parcel,
+        image: Descriptor,
+        tag: &str,
+        progress: &Progress,
+    ) -> Result<(Digest, Sent), RegistryError> {
+        self.refuse_other(tag).await?;
+        let manifest = oci::bytes(&manifest(parcel, image));
+        if manifest.len() as u64 > LARGEST_MANIFEST {
+            let what = format!("the list of the run's {} files", parcel.files.len());
+            return Err(RegistryError::TooLarge { what, limit: LARGEST_MANIFEST });
+        }
+        let send = |file: Artifact| async move {
+            let (path, bar) = (folder.join(&file.path), progress.lazy(&file.path, file.size));
+            let pushed = self.push_file((&file.sha256, file.size), &path, &[], &bar).await?;
+            bar.finish();
+            Ok::<(Pushed, u64), RegistryError>((pushed, file.size))
+        };
+        let files = once(&parcel.files);
+        let done: Vec<_> =
+            stream::iter(files).map(send).buffer_unordered(PARALLEL).try_collect().await?;
+        self.push_bytes(MediaType::EmptyJSON, EMPTY.to_vec()).await?;
+        self.attach(&manifest, Some(tag)).await?;
+        let mut sent = Sent::default();
+        done.into_iter().for_each(|(pushed, size)| sent.count(pushed, size));
+        Ok((Digest::of(&manifest), sent))
+    }
+
+    /// Refuses a tag that names something else, such as an image.
+    async fn refuse_other(&self, tag: &str) -> Result<(), RegistryError> {
+        let version = Version::Tag(tag.to_owned());
+        match self.find_manifest(&version).await? {
+            Some(found) if !is_run(&found) => {
+                Err(RegistryError::TagTaken { reference: self.called(&version) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The run that `place` names: itself, or the only one of the image that it names.
+    pub async fn find_run(&self, place: &Place) -> Result<RemoteRun, RegistryError> {
+        let found = self.pull_manifest(&place.version()).await?;
+        if is_run(&found) {
+            return remote(&found);
+        }
+        let runs = self.referrers(&found.digest, Some(RUN_TYPE)).await?;
+        match runs.as_slice() {
+            [run] => {
+                let version = Version::Digest(oci::digest_of(run)?);
+                remote(&self.pull_manifest(&version).await?)
+            }
+            [] => Err(RegistryError::NotFound(format!("run at {place}"))),
+            several => {
+                let runs = several.iter().map(|run| self.run_name(run)).collect();
+                Err(RegistryError::SeveralRuns { place: place.to_string(), runs })
+            }
+        }
+    }
+
+    fn run_name(&self, run: &Descriptor) -> String {
+        format!("{}@{}", self.name(), run.digest())
+    }
+
+    /// Brings the image of a run into the store, unless it has it: the manifest `image`.
+    pub async fn pull_image_of(
+        &self,
+        record: &Record,
+        image: Digest,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<(), RegistryError> {
+        if store.images()?.iter().any(|stored| stored.config == record.inputs.image) {
+            return Ok(());
+        }
+        self.pull_image_by(image, record.inputs.image, store, progress).await
+    }
+
+    /// Brings the image with that manifest into the store, if it is the one with that config.
+    pub async fn pull_image_by(
+        &self,
+        manifest: Digest,
+        config: Digest,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<(), RegistryError> {
+        let place = Place { tag: None, digest: Some(manifest), ..self.place().clone() };
+        let remote = self.find_image(&place).await?;
+        if oci::digest_of(remote.config())? != config {
+            return Err(RegistryError::OtherImage { what: place.to_string() });
+        }
+        self.pull_image(&remote, store, &place.local(), progress).await.map(|_| ())
+    }
+
+    /// Brings the files of a run into `folder`, which is the caller's alone, and compares them with
+    /// the record among them. Returns it, and the bytes that were not there before.
+    pub async fn pull_run(
+        &self,
+        run: &RemoteRun,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<(Record, u64), RegistryError> {
+        let scratch = folder.join(".arriving");
+        let make = |folder: &Path| {
+            fs::create_dir_all(folder)
+                .map_err(RegistryError::io(format!("make {}", folder.display())))
+        };
+        make(&scratch)?;
+        for file in &run.files {
+            make(folder.join(&file.path).parent().unwrap_or(folder))?;
+        }
+        let scratch = &scratch;
+        let fetch = |(number, file): (usize, Artifact)| async move {
+            // Two files may have the same content: each arrives for itself.
+            let arriving = scratch.join(number.to_string());
+            make(&arriving)?;
+            let landing = Landing::new(folder.join(&file.path), &arriving, &file.sha256);
+            let bar = progress.lazy(&file.path, file.size);
+            let came = self.pull_blob(&file.sha256, file.size, &landing, &bar).await?;
+            bar.finish();
+            Ok::<u64, RegistryError>(if came { file.size } else { 0 })
+        };
+        let files = run.files.clone().into_iter().enumerate();
+        let received: Vec<u64> =
+            stream::iter(files).map(fetch).buffer_unordered(PARALLEL).try_collect().await?;
+        let _ = fs::remove_dir_all(scratch);
+        let record = Parcel::check(folder, &run.files)?;
+        Ok((record, received.iter().sum()))
+    }
+}
+
+/// One file of each content.
+fn once(files: &[Artifact]) -> Vec<Artifact> {
+    let mut files = files.to_vec();
+    files.sort_by_key(|file| (std::cmp::Reverse(file.size), file.sha256));
+    files.dedup_by_key(|file| file.sha256);
+    files
+}
+
+fn manifest(parcel: &Parcel, image: Descriptor) -> ImageManifest {
+    let layer = |file: &Artifact| {
+        let kind = if file.path == file::RECORD { RECORD_TYPE } else { FILE_TYPE };
+        let mut layer = oci::descriptor(MediaType::from(kind), &file.sha256, file.size);
+        layer.set_annotations(Some([(TITLE.to_owned(), file.path.clone())].into()));
+        layer
+    };
+    let mut subject = image;
+    subject.set_annotations(None);
+    ImageManifestBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageManifest)
+        .artifact_type(MediaType::from(RUN_TYPE))
+        .config(oci::describe(MediaType::EmptyJSON, EMPTY))
+        .layers(parcel.files.iter().map(layer).collect::<Vec<_>>())
+        .subject(subject)
+        .annotations([(RUN_HASH.to_owned(), parcel.record.run_hash.to_string())])
+        .build()
+        .expect("all required fields are set")
+}
+
+fn is_run(found: &Fetched) -> bool {
+    let manifest = if found.media_type == OCI_MANIFEST { found.manifest().ok() } else { None };
+    let of_type = manifest.and_then(|manifest| manifest.artifact_type().clone());
+    of_type.is_some_and(|of_type| of_type.to_string() == RUN_TYPE)
+}
+
+/// Reads the manifest of a run. Nothing that it says is trusted but through digests.
+fn remote(found: &Fetched) -> Result<RemoteRun, RegistryError> {
+    let what = format!("the run {}", found.digest);
+    let manifest = found.manifest()?;
+    let subject = manifest.subject().as_ref();
+    let subject = subject.ok_or_else(|| RegistryError::malformed(&what, "it has no image"))?;
+    let mut files: Vec<Artifact> = Vec::new();
+    for layer in manifest.layers() {
+        let title = layer.annotations().as_ref().and_then(|annotations| annotations.get(TITLE));
+        let path = title.ok_or_else(|| RegistryError::malformed(&what, "a file has no name"))?;
+        refuse_outside(path)?;
+        if files.iter().any(|file| file.path == *path) {
+            return Err(RegistryError::malformed(&what, format!("`{path}` is there twice")));
+        }
+        let (sha256, size) = (oci::digest_of(layer)?, layer.size());
+        files.push(Artifact { path: path.clone(), size, sha256 });
+    }
+    if !files.iter().any(|file| file.path == file::RECORD) {
+        return Err(RegistryError::malformed(&what, "it has no record"));
+    }
+    Ok(RemoteRun { digest: found.digest, image: oci::digest_of(subject)?, files })
+}

@@ -1,0 +1,152 @@
+//! A registry of Debian's docker-registry package, on a port of its own, and the command to talk to
+//! it with.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub struct Registry {
+    pub dir: tempfile::TempDir,
+    pub port: u16,
+    child: Child,
+}
+
+/// Whether a program is installed; says so if it is not.
+pub fn have(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()));
+    if !found {
+        println!("passed over: there is no {program}");
+    }
+    found
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Registry {
+    /// Nothing where docker-registry is not installed.
+    pub fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// `more` is added to its configuration; `DIR` in it is its folder.
+    pub fn with(more: &str) -> Option<Self> {
+        Self::with_files(more, &[])
+    }
+
+    pub fn with_files(more: &str, files: &[(&str, &[u8])]) -> Option<Self> {
+        if !have("docker-registry") {
+            return None;
+        }
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        for (name, content) in files {
+            fs::write(dir.path().join(name), content).unwrap();
+        }
+        let root = dir.path().display();
+        let more = more.replace("DIR", &root.to_string());
+        let config = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {root}/data}}}}\n\
+             http:\n  addr: 127.0.0.1:{port}\n  relativeurls: true\n{more}"
+        );
+        fs::write(dir.path().join("config.yml"), config).unwrap();
+        let child = serve(dir.path());
+        let registry = Self { dir, port, child };
+        registry.wait();
+        Some(registry)
+    }
+
+    /// `HOST/NAME`.
+    pub fn place(&self, name: &str) -> String {
+        format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    pub fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = serve(self.dir.path());
+        self.wait();
+    }
+
+    fn wait(&self) {
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not come up");
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn serve(dir: &Path) -> Child {
+    Command::new("docker-registry")
+        .arg("serve")
+        .arg(dir.join("config.yml"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command with a home, and nothing of this machine's settings or credentials.
+pub fn ybox(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("ybox"));
+    let nowhere = home.join("nowhere");
+    command.args(arguments).current_dir(home).env("YBOX_HOME", home).env("HOME", &nowhere);
+    for variable in [
+        "REGISTRY_AUTH_FILE",
+        "DOCKER_CONFIG",
+        "XDG_RUNTIME_DIR",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "YBOX_PROJECT",
+        "YBOX_OFFLINE",
+        "PIP_CERT",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Standard output of a command that succeeds, without the line's end.
+#[track_caller]
+pub fn told(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap().trim_end().to_owned()
+}
+
+/// Exit status and standard error of a command that fails.
+#[track_caller]
+pub fn refused(command: &mut Command) -> (i32, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert!(!status.success(), "{command:?} succeeded: {stderr}");
+    (status.code().unwrap_or(-1), stderr)
+}
+
+/// An empty home.
+pub fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The files that are on their way into the store under `home`.
+pub fn unfinished(home: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(home.join("store/tmp")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
