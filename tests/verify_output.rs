@@ -68,6 +68,7 @@ fn runs_are_listed_with_how_they_ended() {
     text += &place.told(&["runs", "--json"]);
     let mut settings = settings();
     settings.add_filter(r"  [0-9a-f]{12}  ", "  [12 digits]  ");
+    settings.add_filter(r"runs, [0-9.]+ k?B on disk", "runs, [size] on disk");
     settings.bind(|| insta::assert_snapshot!("runs", text));
 }
 

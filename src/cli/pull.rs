@@ -10,10 +10,10 @@ use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
 use crate::image::Store;
-use crate::record::remember_place;
+use crate::record::{PULLED, remember_place};
 use crate::registry::{Place, Pulled, RegistryError, Remote, connect};
 use crate::settings::RegistryFlags;
-use crate::trust::{Evidence, Policy, signatures};
+use crate::trust::Policy;
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
@@ -21,8 +21,6 @@ Nothing is seen under its name before its digest was checked. A tag can move: wh
 printed with its digest, and REF@DIGEST pulls exactly that again.
 
 With --run REF is a run, or an image that one run was attached to; prints the run folder.";
-/// Where pulled runs lie, seen from the working directory.
-const PULLED: &str = "runs/pulled";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -51,15 +49,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let (remote, pulled) = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
         let remote = repository.find_image(&place).await?;
-        let attached = repository.pull_attached(&remote.manifest.digest).await?;
-        if let Some(policy) = &policy {
-            let manifests = vec![remote.manifest.digest];
-            let signatures = signatures(&attached)?;
-            let evidence = Evidence { manifests, signatures, built_here: false };
-            policy.judge(&place.name(), &evidence)?;
-        }
-        let pulled = repository.pull_image(&remote, &store, &place.local(), &progress).await?;
-        store.take_in(&pulled.image, &attached)?;
+        let (local, policy) = (place.local(), policy.as_ref());
+        let pulled = repository.pull_admitted(&remote, &store, &local, policy, &progress).await?;
         Ok::<_, RegistryError>((remote, pulled))
     })?;
     show(&place, &remote, &pulled, start, context.settings.json);
@@ -107,7 +98,8 @@ pub(super) fn pull_run(
     context: &Context,
     store: &Store,
 ) -> Result<Arrived, Failure> {
-    let progress = context.progress();
+    let (progress, screen) = (context.progress(), context.screen());
+    let policy = Policy::of(&context.settings)?;
     let parent = context.directory()?.join(PULLED);
     let _alone = alone_in(&parent)?;
     let (digest, folder, record) = context.runtime.block_on(async {
@@ -115,8 +107,9 @@ pub(super) fn pull_run(
         let run = repository.find_run(place).await?;
         let aside = parent.join(format!(".{}", run.digest.hex()));
         let (record, received) = repository.pull_run(&run, &aside, &progress).await?;
-        eprintln!("received {} of the run", DecimalBytes(received));
-        repository.pull_image_of(&record, run.image, store, &progress).await?;
+        screen.say(&format!("received {} of the run", DecimalBytes(received)));
+        let policy = policy.as_ref();
+        repository.pull_image_of(&record, run.image, store, policy, &progress).await?;
         let folder = parent.join(&record.run_hash.hex()[..12]);
         settle(&aside, &folder)?;
         Ok::<_, RegistryError>((run.digest, folder, record))

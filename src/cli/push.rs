@@ -13,6 +13,7 @@ use crate::record::{Parcel, file, find_run};
 use crate::registry::{Place, RegistryError, Sent, Version, connect};
 use crate::report;
 use crate::settings::RegistryFlags;
+use crate::trust::PrivateKey;
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
@@ -35,7 +36,7 @@ pub struct Args {
     /// run hash
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Sign it with the private key in this file
+    /// Sign the image with the private key in this file
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
     #[command(flatten)]
@@ -47,8 +48,9 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let place: Place = args.place.parse()?;
     let store = Store::open(&context.settings)?;
+    let key = args.sign.as_deref().map(|path| args.passphrase.open(path)).transpose()?;
     if let Some(run) = &args.run {
-        return push_run(run, &place, args.registry, context, &store);
+        return push_run((run, &place), key.as_ref(), args.registry, context, &store);
     }
     let image = find(&store, &place, args.image.as_deref())?;
     let version = match (&place.tag, &place.digest) {
@@ -58,7 +60,6 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
         return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
     }
-    let key = args.sign.as_deref().map(|path| args.passphrase.open(path)).transpose()?;
     let progress = context.progress().of_uploads();
     let start = Instant::now();
     let sent = context.runtime.block_on(async {
@@ -79,8 +80,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
 
 /// Sends the run's image, then the run, which refers to it.
 fn push_run(
-    run: &str,
-    place: &Place,
+    (run, place): (&str, &Place),
+    key: Option<&PrivateKey>,
     registry: RegistryFlags,
     context: &Context,
     store: &Store,
@@ -97,7 +98,7 @@ fn push_run(
     let start = Instant::now();
     let (digest, sent) = context.runtime.block_on(async {
         let repository = connect(&context.settings, place, registry).await?;
-        let image = repository.push_image_of(&parcel.record, store, &progress).await?;
+        let image = repository.push_image_of(&parcel.record, store, key, &progress).await?;
         repository.push_run(&folder, &parcel, image, &tag, &progress).await
     })?;
     let name = format!("{}:{tag}", place.name());

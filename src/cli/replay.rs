@@ -19,6 +19,7 @@ use crate::registry::{Place, RegistryError, connect};
 use crate::replay::{self, Extent, Request};
 use crate::run::{self, Recorded};
 use crate::settings::RegistryFlags;
+use crate::trust::Policy;
 use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
@@ -102,12 +103,14 @@ fn fetch_image(
     if settings.downloads.offline || store.images()?.iter().any(|image| image.config == config) {
         return Ok(());
     }
+    let policy = Policy::of(settings)?;
     for name in iter::once(&source.reference).chain(&settings.registries.images) {
         let Ok(place) = name.parse::<Place>() else { continue };
         let fetched = context.runtime.block_on(async {
             let repository = connect(settings, &place, registry).await?;
             let progress = context.progress();
-            repository.pull_image_by(source.manifest, config, store, &progress).await
+            let image = (source.manifest, config);
+            repository.pull_image_by(image, store, policy.as_ref(), &progress).await
         });
         match fetched {
             Err(RegistryError::NotFound(_)) => {}

@@ -16,6 +16,8 @@ use crate::ui::Explain;
 const RUNS: &str = "runs";
 /// That of replays, which have the hashes of what they repeat.
 pub const REPLAYS: &str = "runs/replay";
+/// Where runs lie that came from a registry.
+pub const PULLED: &str = "runs/pulled";
 
 /// Shorter prefixes of a hash are not looked up: they are likelier a folder's name misspelt.
 const SHORTEST_PREFIX: usize = 6;
@@ -114,8 +116,10 @@ pub fn find_folder(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
         .into_iter()
         .filter(|run| run.run_hash.is_some_and(|hash| hash.hex().starts_with(digits)))
         .collect();
-    if found.iter().any(|run| !run.folder.starts_with(REPLAYS)) {
-        found.retain(|run| !run.folder.starts_with(REPLAYS));
+    let is_original =
+        |run: &RunSummary| ![REPLAYS, PULLED].iter().any(|place| run.folder.starts_with(place));
+    if found.iter().any(is_original) {
+        found.retain(is_original);
     }
     match found.len() {
         0 => Err(FindError::NotFound(name.into())),

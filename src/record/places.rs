@@ -89,11 +89,12 @@ mod tests {
         for _ in 0..2 {
             remember_place(home.path(), &parent).unwrap();
         }
-        assert_eq!(places(home.path()).unwrap(), [parent.clone()]);
+        let parents = [parent.clone()];
+        assert_eq!(places(home.path()).unwrap(), parents);
         fs::create_dir(parent.join("exp")).unwrap();
-        assert_eq!(images_of_runs(&[parent.clone()]), Ok(vec![]));
+        assert_eq!(images_of_runs(&parents), Ok(vec![]));
         fs::write(parent.join("exp/start.json"), "{").unwrap();
-        assert!(images_of_runs(&[parent.clone()]).is_err());
+        assert!(images_of_runs(&parents).is_err());
         fs::remove_dir_all(&parent).unwrap();
         assert!(places(home.path()).unwrap().is_empty());
     }

@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use ybox_spec::Digest;
 
-use super::{RegistryError, Repository, Version};
-use crate::image::{Artifact, IN_TOTO, LARGEST_DOCUMENT, LOCK, SPDX, Store, StoredImage, oci};
+use super::{Pulled, RegistryError, Remote, Repository, Version};
+use crate::image::{
+    Artifact, IN_TOTO, LARGEST_DOCUMENT, LOCK, Reference, SPDX, Store, StoredImage, oci,
+};
 use crate::trust::cosign::{self, ATTESTATIONS, Collection, SIGNATURES};
-use crate::trust::{PrivateKey, TrustError};
+use crate::trust::{Evidence, Policy, PrivateKey, TrustError, signatures};
+use crate::ui::download::Progress;
 
 /// Documents that are brought along; others are left in the registry.
 const DOCUMENTS: [&str; 3] = [SPDX, IN_TOTO, LOCK];
@@ -57,6 +60,27 @@ impl Repository {
             kept.extend(self.push_collection(&image.manifest, collection).await?);
         }
         Ok(store.take_in(image, &kept)?)
+    }
+
+    /// Brings an image into the store with what is attached to it, if `policy` admits it.
+    pub async fn pull_admitted(
+        &self,
+        remote: &Remote,
+        store: &Store,
+        local: &Reference,
+        policy: Option<&Policy>,
+        progress: &Progress,
+    ) -> Result<Pulled, RegistryError> {
+        let attached = self.pull_attached(&remote.manifest.digest).await?;
+        if let Some(policy) = policy {
+            let manifests = vec![remote.manifest.digest];
+            let signatures = signatures(&attached)?;
+            let evidence = Evidence { manifests, signatures, built_here: false };
+            policy.judge(&self.name(), &evidence)?;
+        }
+        let pulled = self.pull_image(remote, store, local, progress).await?;
+        store.take_in(&pulled.image, &attached)?;
+        Ok(pulled)
     }
 
     /// What is attached to the image `manifest`: signatures first. None of it is believed yet.

@@ -14,6 +14,7 @@ use super::pull::PARALLEL;
 use super::{Fetched, Landing, Place, Pushed, RegistryError, Repository, Sent, Version};
 use crate::image::{Store, oci};
 use crate::record::{Parcel, file, refuse_outside};
+use crate::trust::{Policy, PrivateKey};
 use crate::ui::download::Progress;
 
 /// The artifact type of a run.
@@ -36,11 +37,13 @@ pub struct RemoteRun {
 }
 
 impl Repository {
-    /// Sees to it that the repository has the image of a run. Returns its descriptor.
+    /// Sees to it that the repository has the image of a run, with what is attached to it, signed by
+    /// `key` if there is one. Returns its descriptor.
     pub async fn push_image_of(
         &self,
         record: &Record,
         store: &Store,
+        key: Option<&PrivateKey>,
         progress: &Progress,
     ) -> Result<Descriptor, RegistryError> {
         let recorded = record.circumstances.image.manifest;
@@ -51,6 +54,7 @@ impl Repository {
         if let Some(image) = images.first() {
             let version = Version::Digest(image.manifest);
             self.push_image(store, image, &version, progress).await?;
+            self.push_attached(store, image, key).await?;
             let media_type = store.manifest(image)?.media_type().clone();
             let media_type = media_type.unwrap_or(MediaType::ImageManifest);
             return Ok(oci::describe(media_type, &store.manifest_bytes(image)?));
@@ -139,20 +143,22 @@ impl Repository {
         record: &Record,
         image: Digest,
         store: &Store,
+        policy: Option<&Policy>,
         progress: &Progress,
     ) -> Result<(), RegistryError> {
         if store.images()?.iter().any(|stored| stored.config == record.inputs.image) {
             return Ok(());
         }
-        self.pull_image_by(image, record.inputs.image, store, progress).await
+        self.pull_image_by((image, record.inputs.image), store, policy, progress).await
     }
 
-    /// Brings the image with that manifest into the store, if it is the one with that config.
+    /// Brings the image with that manifest into the store, if it is the one with that config and
+    /// `policy` admits it.
     pub async fn pull_image_by(
         &self,
-        manifest: Digest,
-        config: Digest,
+        (manifest, config): (Digest, Digest),
         store: &Store,
+        policy: Option<&Policy>,
         progress: &Progress,
     ) -> Result<(), RegistryError> {
         let place = Place { tag: None, digest: Some(manifest), ..self.place().clone() };
@@ -160,7 +166,8 @@ impl Repository {
         if oci::digest_of(remote.config())? != config {
             return Err(RegistryError::OtherImage { what: place.to_string() });
         }
-        self.pull_image(&remote, store, &place.local(), progress).await.map(|_| ())
+        let local = place.local();
+        self.pull_admitted(&remote, store, &local, policy, progress).await.map(|_| ())
     }
 
     /// Brings the files of a run into `folder`, which is the caller's alone, and compares them with

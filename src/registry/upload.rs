@@ -214,7 +214,7 @@ impl Upload<'_> {
     async fn resume(&self, session: &Session) -> Option<Session> {
         let url = session.location.clone();
         let ask = |http: &reqwest::Client| http.get(url.clone());
-        let response = self.repository.send_once(Access::Push, ask).await.ok()?;
+        let response = self.repository.send(&self.doing(), Access::Push, ask).await.ok()?;
         if response.status() != StatusCode::NO_CONTENT {
             return None;
         }

@@ -82,11 +82,13 @@ pub fn execute(
         _ => None,
     };
     let folder = folder(&order)?;
-    // Without it, `ybox gc --former` would not know that this run needs its image.
-    if let Some(parent) = folder.path().parent() {
-        record::remember_place(with.home, parent).map_err(|e| {
-            Failure::unexpected(format!("cannot write to {}", with.home.display()), &e)
-        })?;
+    let parent = folder.path().parent().unwrap_or(folder.path());
+    if let Err(error) = record::remember_place(with.home, parent) {
+        let where_to = with.home.display();
+        view.say(&format!(
+            "note: cannot write to {where_to} ({error}): `ybox gc --former` will not know that this \
+             run needs its image"
+        ));
     }
     view.say(&format!("run folder: {}", shown(&order, folder.path()).display()));
     let mut run = Run { order, beginning, manifest, folder, cache };

@@ -88,9 +88,7 @@ fn damage_is_mended_by_pulling_and_named_by_pushing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&layer, &bytes).unwrap();
-    let elsewhere = Registry::start().unwrap().place("x/tiny");
     let other = Registry::start().unwrap();
-    drop(elsewhere);
     let push = ["push", &other.place("x/tiny"), "--insecure", "--image", "ybox/tiny"];
     let (code, said) = refused(&mut ybox(&from, &push));
     assert_eq!(code, 1);

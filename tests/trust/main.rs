@@ -5,6 +5,7 @@
 
 mod cosign;
 #[path = "../image/fixture.rs"]
+#[allow(dead_code)]
 mod fixture;
 mod keys;
 #[path = "../run_standin/mod.rs"]
