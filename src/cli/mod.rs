@@ -4,8 +4,10 @@
 mod build;
 mod data;
 mod diff;
+mod export;
 mod fetch;
 mod images;
+mod import;
 mod key;
 mod lock;
 mod plan;
@@ -54,6 +56,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Write an image, with its documents and signatures, to one file
+    Export(export::Args),
+    /// Check such a file and bring it into the store
+    Import(import::Args),
     /// Print an image's bill of materials
     Sbom(sbom::Args),
     /// Print where an image or a run comes from
@@ -153,6 +159,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Export(args) => export::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
         Verb::Sbom(args) => sbom::run(args, &context),
         Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
