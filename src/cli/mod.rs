@@ -4,9 +4,11 @@
 mod build;
 mod data;
 mod diff;
+mod export;
 mod fetch;
 mod gc;
 mod images;
+mod import;
 mod key;
 mod lock;
 mod plan;
@@ -55,6 +57,10 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
+    /// Write an image, with its documents and signatures, to one file
+    Export(export::Args),
+    /// Check such a file and bring it into the store
+    Import(import::Args),
     /// Print an image's bill of materials
     Sbom(sbom::Args),
     /// Print where an image or a run comes from
@@ -156,6 +162,8 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
         Verb::Fetch(args) => fetch::run(args, &context),
         Verb::Build(args) => build::run(args, &context),
         Verb::Images(args) => images::run(args, &context),
+        Verb::Export(args) => export::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
         Verb::Sbom(args) => sbom::run(args, &context),
         Verb::Provenance(args) => provenance::run(args, &context),
         Verb::Run(args) => run::run(args, &context),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use oci_spec::image::{ANNOTATION_REF_NAME, MediaType};
+use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, MediaType};
 use serde_json::json;
 use ybox_spec::{Digest, files};
 
@@ -37,7 +37,7 @@ impl Archive {
         leave_out: &BTreeSet<Digest>,
     ) -> Result<Self, ImageError> {
         let layers = store.layers(image)?;
-        let mut archive = Self { tree: Tree::new(), manifest: image.manifest };
+        let mut archive = Self::empty(image.manifest);
         let mut descriptors = Vec::new();
         for layer in &layers {
             let size = store.unpacked_size(layer)?;
@@ -47,13 +47,29 @@ impl Archive {
                 archive.add(&blob_path(&layer.diff_id), layer_content(store, layer, size))?;
             }
         }
+        let digests: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
+        archive.finish(store, image, descriptors, &digests)?;
+        Ok(archive)
+    }
+
+    pub(super) fn empty(manifest: Digest) -> Self {
+        Self { tree: Tree::new(), manifest }
+    }
+
+    /// Adds config, manifest and what names them. `digests` are the layers' blobs.
+    pub(super) fn finish(
+        &mut self,
+        store: &Store,
+        image: &StoredImage,
+        descriptors: Vec<Descriptor>,
+        digests: &[Digest],
+    ) -> Result<(), ImageError> {
         let config = store.blobs.read(&image.config)?;
         let described = oci::describe(MediaType::ImageConfig, &config);
         let manifest = oci::bytes(&oci::manifest(described, descriptors));
-        archive.manifest = Digest::of(&manifest);
-        archive.add(&blob_path(&image.config), Content::bytes(config))?;
-        archive.add_documents(&image.reference.parse()?, image, &layers, manifest)?;
-        Ok(archive)
+        self.manifest = Digest::of(&manifest);
+        self.add(&blob_path(&image.config), Content::bytes(config))?;
+        self.add_documents(&image.reference.parse()?, image, digests, manifest)
     }
 
     /// Digest of the manifest inside, which names uncompressed layers: the image ID that an engine
@@ -101,7 +117,7 @@ impl Archive {
         })
     }
 
-    fn add(&mut self, path: &str, content: Content) -> Result<(), ImageError> {
+    pub(super) fn add(&mut self, path: &str, content: Content) -> Result<(), ImageError> {
         self.tree
             .insert(path, Node::File { executable: false, content }, "the image")
             .map_err(|e: TreeError| ImageError::malformed("the image", e))
@@ -111,7 +127,7 @@ impl Archive {
         &mut self,
         reference: &Reference,
         image: &StoredImage,
-        layers: &[StoredLayer],
+        layers: &[Digest],
         manifest: Vec<u8>,
     ) -> Result<(), ImageError> {
         let mut described = oci::describe(MediaType::ImageManifest, &manifest);
@@ -127,7 +143,7 @@ impl Archive {
         let docker = json!([{
             "Config": blob_path(&image.config),
             "RepoTags": tags.map(|(_, name)| vec![name]),
-            "Layers": layers.iter().map(|l| blob_path(&l.diff_id)).collect::<Vec<_>>(),
+            "Layers": layers.iter().map(blob_path).collect::<Vec<_>>(),
         }]);
         self.add(&blob_path(&self.manifest.clone()), Content::bytes(manifest))?;
         self.add("index.json", Content::bytes(oci::bytes(&oci::index(vec![described]))))?;
@@ -165,7 +181,7 @@ fn layer_content(store: &Store, layer: &StoredLayer, size: u64) -> Content {
     Content::Stream { size, open: Arc::new(open) }
 }
 
-fn blob_path(digest: &Digest) -> String {
+pub(super) fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

@@ -3,10 +3,12 @@
 
 mod adopt;
 mod archive;
+mod arrival;
 mod assemble;
 mod attachments;
 mod base;
 mod blobs;
+mod carry;
 mod check;
 mod content;
 mod contents;
@@ -42,6 +44,7 @@ use ybox_spec::Digest;
 
 pub use adopt::DOCKER_CONFIG;
 pub use archive::Archive;
+pub use arrival::Arrival;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
 pub use attachments::{Artifact, Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod carry;
 mod cosign;
+#[allow(dead_code, reason = "each test binary uses its own part of it")]
 #[path = "../image/fixture.rs"]
 #[allow(dead_code)]
 mod fixture;

@@ -9,9 +9,9 @@ use super::fixture::Project;
 use super::server::Registry;
 
 /// A machine with keys `team` and `stranger`, an image `ybox/tiny`, and a registry.
-struct Scene {
+pub struct Scene {
     project: Project,
-    registry: Registry,
+    pub registry: Registry,
 }
 
 /// A place of the registry, what cosign is asked there, and whether it should say yes.
@@ -19,7 +19,7 @@ const COSIGN: [&str; 3] =
     ["--insecure-ignore-tlog=true", "--allow-insecure-registry", "--offline=true"];
 
 impl Scene {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let registry = Registry::start()?;
         let project = Project::new();
         project.build().unwrap();
@@ -29,17 +29,17 @@ impl Scene {
         Some(Self { project, registry })
     }
 
-    fn folder(&self) -> std::path::PathBuf {
+    pub fn folder(&self) -> std::path::PathBuf {
         self.project.path(".")
     }
 
-    fn push(&self, place: &str, key: Option<&str>) {
+    pub fn push(&self, place: &str, key: Option<&str>) {
         let mut arguments = vec!["push", place, "--image", "ybox/tiny", "--insecure"];
         arguments.extend(key.iter().flat_map(|key| ["--sign", *key]));
         output(ybox(&self.folder(), &arguments));
     }
 
-    fn policy(&self, rules: &str) {
+    pub fn policy(&self, rules: &str) {
         fs::create_dir_all(self.project.path("config/ybox")).unwrap();
         let keys = self.folder();
         let rules = rules.replace("KEYS", keys.to_str().unwrap());

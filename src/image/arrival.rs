@@ -1,0 +1,235 @@
+//! An archive that was carried here. All of it is read into files without a name in the store and
+//! checked, before anything of it is seen.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+use serde::de::DeserializeOwned;
+use tar::EntryType;
+use tempfile::NamedTempFile;
+use ybox_spec::Digest;
+
+use super::blobs::LARGEST_DOCUMENT;
+use super::carry::{LIST, List, SCHEMA};
+use super::hashing::HashingReader;
+use super::input::Bounded;
+use super::store::parse;
+use super::{Artifact, ImageError, Reference, Store, StoredImage, oci};
+
+const MOST_MEMBERS: usize = 4096;
+/// Most that one layer may unpack to.
+const LARGEST_LAYER: u64 = 64 << 30;
+const INDEX: &str = "index.json";
+
+/// An archive that is whole and fits together; nothing of it has a name yet.
+#[derive(Debug)]
+pub struct Arrival {
+    pub reference: Reference,
+    /// Digests of the manifests of the image: the archive's own, and the one that may be signed.
+    pub manifests: Vec<Digest>,
+    pub config: Digest,
+    /// None of it is believed yet.
+    pub artifacts: Vec<Artifact>,
+    manifest: Vec<u8>,
+    signed: Vec<u8>,
+    blobs: BTreeMap<Digest, NamedTempFile>,
+}
+
+/// The members of an archive.
+#[derive(Default)]
+struct Members {
+    documents: BTreeMap<String, Vec<u8>>,
+    blobs: BTreeMap<Digest, NamedTempFile>,
+}
+
+impl Arrival {
+    pub fn read(store: &Store, path: &Path) -> Result<Self, ImageError> {
+        let what = format!("the archive {}", path.display());
+        let members = Members::read(store, path, &what)?;
+        let list: List = parse(members.document(LIST, &what)?, LIST)?;
+        if list.schema != SCHEMA {
+            return Err(ImageError::malformed(what, format!("its form is {}", list.schema)));
+        }
+        let index: ImageIndex = parse(members.document(INDEX, &what)?, INDEX)?;
+        let [entry] = index.manifests().as_slice() else {
+            return Err(ImageError::malformed(what, "it has not exactly one image"));
+        };
+        let (own, manifest) = members.manifest(&oci::digest_of(entry)?)?;
+        let (signed, of_signed) = members.manifest(&list.manifest)?;
+        let config = oci::digest_of(manifest.config())?;
+        if oci::digest_of(of_signed.config())? != config {
+            return Err(ImageError::malformed(what, "its two manifests are of different images"));
+        }
+        members.check_layers(&manifest, &config)?;
+        let attached = list.attached.iter();
+        let artifacts = attached.map(|listed| members.artifact(&listed.kind, &listed.manifest));
+        Ok(Self {
+            reference: list.reference.parse()?,
+            manifests: vec![Digest::of(&own), list.manifest],
+            config,
+            artifacts: artifacts.collect::<Result<_, _>>()?,
+            manifest: own,
+            signed,
+            blobs: members.blobs,
+        })
+    }
+
+    /// The image as it will be in the store.
+    pub fn image(&self) -> StoredImage {
+        let manifest = Digest::of(&self.manifest);
+        StoredImage { reference: self.reference.short(), manifest, config: self.config }
+    }
+
+    /// Puts everything in the store; the name comes last.
+    pub fn settle(mut self, store: &Store) -> Result<StoredImage, ImageError> {
+        let place = store.folder().display();
+        let failed = || ImageError::io(format!("bring the image into the store {place}"));
+        let manifest: ImageManifest = parse(&self.manifest, "the manifest")?;
+        for blob in manifest.layers().iter().chain([manifest.config()]) {
+            let digest = oci::digest_of(blob)?;
+            if let Some(file) = self.blobs.remove(&digest) {
+                store.blobs.adopt(file, &digest).map_err(failed())?;
+            }
+        }
+        store.blobs.put(&self.signed).map_err(failed())?;
+        store.take_in(&self.image(), &self.artifacts)?;
+        store.add(&self.reference, MediaType::ImageManifest, &self.manifest)
+    }
+}
+
+impl Members {
+    fn read(store: &Store, path: &Path, what: &str) -> Result<Self, ImageError> {
+        let failed = || ImageError::io(format!("read {what}"));
+        let mut archive = tar::Archive::new(BufReader::new(File::open(path).map_err(failed())?));
+        let mut members = Self::default();
+        for (count, entry) in archive.entries().map_err(failed())?.enumerate() {
+            let mut entry = entry.map_err(failed())?;
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let refuse =
+                |why: &str| Err(ImageError::malformed(what, format!("its member `{name}` {why}")));
+            match entry.header().entry_type() {
+                EntryType::Directory => continue,
+                EntryType::Regular if count < MOST_MEMBERS => {}
+                EntryType::Regular => return refuse("is one too many"),
+                _ => return refuse("is a link or another special file"),
+            }
+            let new = match name.strip_prefix("blobs/sha256/").map(Digest::from_hex) {
+                Some(Ok(digest)) => {
+                    let file = arrived(store, &mut entry, &digest, what)?;
+                    members.blobs.insert(digest, file).is_none()
+                }
+                None if [LIST, INDEX, "manifest.json", "oci-layout"].contains(&name.as_str()) => {
+                    let bytes = small(&mut entry).map_err(failed())?;
+                    members.documents.insert(name.clone(), bytes).is_none()
+                }
+                _ => return refuse("is not of an image's archive"),
+            };
+            if !new {
+                return refuse("occurs twice");
+            }
+        }
+        Ok(members)
+    }
+
+    fn document(&self, name: &str, what: &str) -> Result<&[u8], ImageError> {
+        let found = self.documents.get(name).map(Vec::as_slice);
+        found.ok_or_else(|| {
+            ImageError::malformed(what, format!("it has no {name}: `ybox export` did not write it"))
+        })
+    }
+
+    fn manifest(&self, digest: &Digest) -> Result<(Vec<u8>, ImageManifest), ImageError> {
+        let bytes = self.bytes(digest)?;
+        let parsed = self.parsed(digest, "manifest")?;
+        Ok((bytes, parsed))
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, digest: &Digest, kind: &str) -> Result<T, ImageError> {
+        parse(&self.bytes(digest)?, &format!("the {kind} {digest}"))
+    }
+
+    /// A small blob.
+    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
+        let failed = || ImageError::io(format!("read the blob {digest}"));
+        small(self.open(digest)?).map_err(failed())
+    }
+
+    fn open(&self, digest: &Digest) -> Result<File, ImageError> {
+        let file = self.blobs.get(digest).ok_or(ImageError::MissingBlob(*digest))?;
+        file.reopen().map_err(ImageError::io(format!("read the blob {digest}")))
+    }
+
+    /// Every layer has to unpack to what the config says.
+    fn check_layers(&self, manifest: &ImageManifest, config: &Digest) -> Result<(), ImageError> {
+        let config: ImageConfiguration = self.parsed(config, "config")?;
+        let diff_ids = config.rootfs().diff_ids();
+        if diff_ids.len() != manifest.layers().len() {
+            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
+            return Err(ImageError::malformed("the image", why));
+        }
+        for (layer, diff_id) in manifest.layers().iter().zip(diff_ids) {
+            self.check_layer(layer, &oci::parse_digest(diff_id)?)?;
+        }
+        Ok(())
+    }
+
+    fn check_layer(&self, layer: &Descriptor, diff_id: &Digest) -> Result<(), ImageError> {
+        let digest = oci::digest_of(layer)?;
+        let what = format!("the layer {digest}");
+        if *layer.media_type() != MediaType::ImageLayerGzip {
+            let why = format!("its media type is {}", layer.media_type());
+            return Err(ImageError::malformed(what, why));
+        }
+        let tar = flate2::read::MultiGzDecoder::new(BufReader::new(self.open(&digest)?));
+        let found = Digest::of_reader(Bounded::new(tar, LARGEST_LAYER))
+            .map_err(ImageError::io(format!("unpack {what}")))?;
+        match found.0 == *diff_id {
+            true => Ok(()),
+            false => {
+                let why = format!("it unpacks to {}, the config says {diff_id}", found.0);
+                Err(ImageError::malformed(what, why))
+            }
+        }
+    }
+
+    fn artifact(&self, kind: &str, digest: &Digest) -> Result<Artifact, ImageError> {
+        let (bytes, manifest) = self.manifest(digest)?;
+        let mut blobs = BTreeMap::new();
+        for blob in manifest.layers().iter().chain([manifest.config()]) {
+            let digest = oci::digest_of(blob)?;
+            blobs.insert(digest, self.bytes(&digest)?);
+        }
+        Ok(Artifact { kind: kind.into(), manifest: bytes, blobs })
+    }
+}
+
+/// Writes a blob to a file without a name; its content has to be what it is called.
+fn arrived(
+    store: &Store,
+    content: &mut impl Read,
+    digest: &Digest,
+    what: &str,
+) -> Result<NamedTempFile, ImageError> {
+    let place = store.scratch().display();
+    let failed = || ImageError::io(format!("copy from {what} to {place}"));
+    let mut file = store.blobs.temporary().map_err(failed())?;
+    let mut hashing = HashingReader::new(content);
+    io::copy(&mut hashing, file.as_file_mut()).map_err(failed())?;
+    match hashing.finish() {
+        found if found == *digest => Ok(file),
+        found => {
+            let why = format!("its blob {digest} hashes to {found}");
+            Err(ImageError::malformed(what, why))
+        }
+    }
+}
+
+/// All of a document.
+fn small(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Bounded::new(reader, LARGEST_DOCUMENT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

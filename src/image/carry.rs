@@ -1,0 +1,105 @@
+//! The archive that is carried to another machine: what engines load, with gzip layers, and beside it
+//! what is attached to the image. Signatures name the manifest in the store: it goes along, and its
+//! config ties it to the layers, however they are compressed.
+
+use std::collections::BTreeSet;
+
+use flate2::Compression;
+use oci_spec::image::MediaType;
+use serde::{Deserialize, Serialize};
+use ybox_spec::Digest;
+
+use super::archive::{Archive, blob_path};
+use super::content::{Content, Spool};
+use super::hashing::HashingReader;
+use super::{ImageError, Store, StoredImage, StoredLayer, oci};
+
+/// Longer than any layer: what a stream grows to is not known before.
+const LARGEST_LAYER: u64 = 64 << 30;
+
+pub(super) const LIST: &str = "ybox.json";
+pub(super) const SCHEMA: &str = "ybox.archive/v1";
+
+/// `ybox.json`: what the engines' own documents do not say.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    pub schema: String,
+    /// Name and tag.
+    pub reference: String,
+    /// Digest of the manifest in the store that it comes from.
+    pub manifest: Digest,
+    pub attached: Vec<Listed>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listed {
+    pub kind: String,
+    pub manifest: Digest,
+}
+
+impl Archive {
+    /// The archive of `image` and of what is attached to it.
+    pub fn carried(store: &Store, image: &StoredImage) -> Result<Self, ImageError> {
+        let place = store.scratch().display();
+        let failed = ImageError::io(format!("make a scratch file in {place}"));
+        let mut spool = Spool::new(store.scratch()).map_err(failed)?;
+        let mut archive = Self::empty(image.manifest);
+        let (mut there, mut layers, mut digests) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for layer in store.layers(image)? {
+            let (content, digest) = gzipped(store, &layer, &mut spool)?;
+            layers.push(oci::descriptor(MediaType::ImageLayerGzip, &digest, content.size()));
+            if there.insert(digest) {
+                archive.add(&blob_path(&digest), content)?;
+            }
+            digests.push(digest);
+        }
+        archive.finish(store, image, layers, &digests)?;
+        archive.add_attached(store, image, &mut there)?;
+        Ok(archive)
+    }
+
+    fn add_attached(
+        &mut self,
+        store: &Store,
+        image: &StoredImage,
+        there: &mut BTreeSet<Digest>,
+    ) -> Result<(), ImageError> {
+        there.extend([image.config, self.manifest()]);
+        let mut attached = Vec::new();
+        let mut blobs = vec![store.manifest_bytes(image)?];
+        for artifact in store.artifacts(image)? {
+            let manifest = Digest::of(&artifact.manifest);
+            attached.push(Listed { kind: artifact.kind, manifest });
+            blobs.extend(artifact.blobs.into_values());
+            blobs.push(artifact.manifest);
+        }
+        for blob in blobs {
+            let digest = Digest::of(&blob);
+            if there.insert(digest) {
+                self.add(&blob_path(&digest), Content::bytes(blob))?;
+            }
+        }
+        let list = List {
+            schema: SCHEMA.into(),
+            reference: image.reference.clone(),
+            manifest: image.manifest,
+            attached,
+        };
+        self.add(LIST, Content::bytes(oci::bytes(&list)))
+    }
+}
+
+fn gzipped(
+    store: &Store,
+    layer: &StoredLayer,
+    spool: &mut Spool,
+) -> Result<(Content, Digest), ImageError> {
+    let tar = store.layer_reader(layer)?;
+    let mut hashing = HashingReader::new(flate2::read::GzEncoder::new(tar, Compression::default()));
+    let content = spool
+        .add(&mut hashing, LARGEST_LAYER)
+        .map_err(ImageError::io(format!("compress the layer {}", layer.digest)))?;
+    Ok((content, hashing.finish()))
+}
