@@ -23,7 +23,10 @@ pub fn driver(facts: &Facts) -> Check {
         }
         Ok(plan) => {
             let count = plan.devices.len();
-            Check::well(NAME, format!("{}, {count} of the GPUs fit {}", version(facts), plan.variant))
+            Check::well(
+                NAME,
+                format!("{}, {count} of the GPUs fit {}", version(facts), plan.variant),
+            )
         }
         Err(refused) => match refused.refusals.first() {
             Some(refusal) => {
@@ -49,7 +52,9 @@ pub fn toolkit(facts: &Facts) -> Check {
     let cdi = docker.map_or(0, |docker| docker.cdi_devices.len()).max(listed);
     match (has_any(facts), runtime, cdi) {
         (false, ..) => Check::skipped(NAME, "no NVIDIA GPU"),
-        (_, true, _) => Check::well(NAME, format!("Docker has NVIDIA's runtime, {cdi} CDI devices")),
+        (_, true, _) => {
+            Check::well(NAME, format!("Docker has NVIDIA's runtime, {cdi} CDI devices"))
+        }
         (_, _, 1..) => Check::well(NAME, format!("{cdi} CDI devices")),
         _ => {
             let missing = HandOver::NoCdiSpec { folders: crate::cdi::folders() };

@@ -57,7 +57,12 @@ pub fn space(home: &Path, cuda: bool) -> Check {
         Ok(space) => space.f_bavail.saturating_mul(space.f_frsize),
         Err(error) => {
             let wrong = format!("its free space can't be asked for: {error}");
-            return Check::ill(NAME, there.display().to_string(), wrong, "give --home another folder");
+            return Check::ill(
+                NAME,
+                there.display().to_string(),
+                wrong,
+                "give --home another folder",
+            );
         }
     };
     let found = format!("{:.1} GiB free in {}", gib(have), there.display());
