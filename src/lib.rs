@@ -7,6 +7,7 @@ pub mod cli;
 mod contents;
 mod convert;
 pub mod diff;
+pub mod doctor;
 pub mod engine;
 pub mod fetch;
 pub mod image;

@@ -4,6 +4,7 @@
 mod build;
 mod data;
 mod diff;
+mod doctor;
 mod export;
 mod fetch;
 mod gc;
@@ -47,6 +48,8 @@ struct Cli {
 enum Verb {
     /// Show what this machine has: CPU, GPUs, driver, engines
     Probe(probe::Args),
+    /// Check what may keep ybox from working here, and say how to mend it
+    Doctor(doctor::Args),
     /// Choose variant, attention path and numerics for this machine, and say why
     Plan(plan::Args),
     /// Resolve a recipe to exact packages and hashes
@@ -157,6 +160,7 @@ fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {
     let context = Context { settings: Settings::resolve(cli.settings)?, runtime };
     match cli.verb {
         Verb::Probe(args) => probe::run(args, &context),
+        Verb::Doctor(args) => doctor::run(args, &context),
         Verb::Plan(args) => plan::run(args, &context),
         Verb::Lock(args) => lock::run(args, &context),
         Verb::Fetch(args) => fetch::run(args, &context),

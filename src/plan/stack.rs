@@ -371,6 +371,7 @@ mod tests {
             rootless: Fact::Is(false),
             nvidia_runtime: Fact::Is(false),
             cdi_devices: Vec::new(),
+            cgroup_driver: None,
         };
         facts.engines.docker = Fact::Is(docker.clone());
         assert_eq!(code(&facts), Code::ContainerToolkitMissing);

@@ -115,6 +115,7 @@ fn engine(endpoint: &Endpoint, kind: Kind, version: SystemVersion, info: SystemI
     let text = |value: Option<String>| value.map_or_else(unsaid, Fact::Is);
     let devices = info.discovered_devices.into_iter().flatten();
     Engine {
+        cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()),
         version: version.version.or(info.server_version).unwrap_or_else(|| "unknown".into()),
         api: version.api_version.map_or_else(unsaid, Fact::Is),
         endpoint: endpoint.url.clone(),

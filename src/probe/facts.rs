@@ -182,6 +182,9 @@ pub struct Engine {
     pub nvidia_runtime: Fact<bool>,
     /// CDI devices that the engine itself lists.
     pub cdi_devices: Vec<String>,
+    /// Who makes its containers' control groups: `systemd` or `cgroupfs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_driver: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
