@@ -32,7 +32,7 @@ impl Policy {
         self.decide(repository, evidence).map_err(|refusal| TrustError::Refused {
             image: repository.to_owned(),
             policy: self.path.clone(),
-            refusal,
+            refusal: Box::new(refusal),
         })
     }
 }

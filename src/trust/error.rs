@@ -29,7 +29,7 @@ pub enum TrustError {
     #[error("the trust policy {} is not valid: {why}", path.display())]
     Policy { path: PathBuf, why: String },
     #[error("{image} is not trusted: {refusal}")]
-    Refused { image: String, policy: PathBuf, refusal: Refusal },
+    Refused { image: String, policy: PathBuf, refusal: Box<Refusal> },
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error("{what} is not a signature that ybox can read: {why}")]
