@@ -128,7 +128,7 @@ fn every_flip_is_found_and_named() {
     all.extend(data);
 
     let blobs = files(&place.home().join("store/blobs"));
-    assert_eq!(blobs.len(), 6, "four layers, config and manifest");
+    assert_eq!(blobs.len(), 13, "four layers, config and manifest; three documents attached");
     for _ in 0..FLIPS {
         let (path, at, report) = flips.flip(&place, &folders[0], &blobs);
         let (digest, bad) =

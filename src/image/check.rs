@@ -1,5 +1,6 @@
 //! Does a stored image still hold what its digests say? All that does not is listed.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use oci_spec::image::{ImageConfiguration, ImageManifest};
@@ -29,8 +30,8 @@ pub enum ProblemCode {
 }
 
 impl Store {
-    /// Re-hashes every blob of the image, compressed and uncompressed, and compares manifest and
-    /// config. Empty if all is well.
+    /// Re-hashes every blob of the image, compressed and uncompressed, and of what is attached to
+    /// it, and compares manifest and config. Empty if all is well.
     pub fn check(&self, image: &StoredImage) -> Vec<Problem> {
         let mut problems = Vec::new();
         let manifest: Option<ImageManifest> =
@@ -45,7 +46,30 @@ impl Store {
                 problems.extend(self.check_layer(layer, item));
             }
         }
+        self.check_attached(image, &mut problems);
         problems
+    }
+
+    fn check_attached(&self, image: &StoredImage, problems: &mut Vec<Problem>) {
+        let attached = self
+            .attached(image)
+            .and_then(|listed| listed.iter().map(oci::digest_of).collect::<Result<Vec<_>, _>>());
+        let attached = attached.unwrap_or_else(|error| {
+            problems.push(problem("list of what is attached".into(), error));
+            Vec::new()
+        });
+        // Several may have the same empty config.
+        let mut blobs = BTreeSet::new();
+        for digest in attached {
+            let manifest = self.check_document(&digest, "attached manifest", problems);
+            let Some(manifest): Option<ImageManifest> = manifest else { continue };
+            let named = manifest.layers().iter().chain([manifest.config()]);
+            blobs.extend(named.filter_map(|blob| oci::digest_of(blob).ok()));
+        }
+        for digest in blobs {
+            let unreadable = self.blobs.read(&digest).err();
+            problems.extend(unreadable.map(|e| problem(format!("attached document, {digest}"), e)));
+        }
     }
 
     fn check_layer(&self, layer: &StoredLayer, item: String) -> Option<Problem> {

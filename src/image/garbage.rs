@@ -119,7 +119,7 @@ impl Store {
         let mut kept = Kept::default();
         for image in self.images()?.iter().filter(|image| !without.contains(image)) {
             kept.configs.insert(image.config);
-            kept.blobs.extend(self.blobs_of(image)?.into_iter().map(|(_, digest)| digest));
+            kept.blobs.extend(self.blobs_of(image)?);
             kept.blobs.extend(self.attached_blobs(image)?);
             kept.diff_ids.extend(self.layers(image)?.iter().map(|layer| layer.diff_id));
         }

@@ -117,18 +117,24 @@ impl Store {
         self.blobs.scratch()
     }
 
-    /// Manifest, config and layers of an image: where each blob lies in the store's folder, and
-    /// what it is called. Neither their content nor whether they are there is checked, but for the
-    /// manifest's.
-    pub fn blobs_of(&self, image: &StoredImage) -> Result<Vec<(PathBuf, Digest)>, ImageError> {
+    /// Manifest, config and layers of an image. Neither their content nor whether they are there is
+    /// checked, but for the manifest's.
+    pub fn blobs_of(&self, image: &StoredImage) -> Result<Vec<Digest>, ImageError> {
         let manifest = self.manifest(image)?;
         let layers = manifest.layers().iter().map(oci::digest_of).collect::<Result<Vec<_>, _>>()?;
+        Ok([image.manifest, image.config].into_iter().chain(layers).collect())
+    }
+
+    /// All blobs of an image and of what is attached to it: where each lies in the store's folder,
+    /// and what it is called. The content of the manifests alone is checked.
+    pub fn files_of(&self, image: &StoredImage) -> Result<Vec<(PathBuf, Digest)>, ImageError> {
         let place = |digest: Digest| {
             let path = self.blobs.path(&digest);
             let inside = path.strip_prefix(&self.layout).expect("blobs lie in the layout");
             (inside.to_owned(), digest)
         };
-        Ok([image.manifest, image.config].into_iter().chain(layers).map(place).collect())
+        let blobs = self.blobs_of(image)?.into_iter().chain(self.attached_blobs(image)?);
+        Ok(blobs.map(place).collect())
     }
 
     /// The image's layers, lowest first.

@@ -13,7 +13,10 @@ pub fn challenge(header: &str) {
 pub fn place(text: &str) {
     if let Ok(place) = text.parse::<Place>() {
         let written = place.to_string();
-        assert_eq!(written.parse::<Place>().expect("ybox reads what it writes").to_string(), written);
+        assert_eq!(
+            written.parse::<Place>().expect("ybox reads what it writes").to_string(),
+            written
+        );
     }
 }
 

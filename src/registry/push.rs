@@ -75,7 +75,7 @@ impl Repository {
             }
             // A damaged image is nothing to mount from.
             let Ok(blobs) = store.blobs_of(&image) else { continue };
-            let blobs = blobs.into_iter().map(|(_, digest)| store.blob(&digest));
+            let blobs = blobs.iter().map(|digest| store.blob(digest));
             match found.iter_mut().find(|(name, _)| *name == place.repository) {
                 Some((_, known)) => known.extend(blobs),
                 None => found.push((place.repository, blobs.collect())),

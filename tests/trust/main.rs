@@ -7,7 +7,6 @@ mod carry;
 mod cosign;
 #[allow(dead_code, reason = "each test binary uses its own part of it")]
 #[path = "../image/fixture.rs"]
-#[allow(dead_code)]
 mod fixture;
 mod keys;
 #[path = "../run_standin/mod.rs"]

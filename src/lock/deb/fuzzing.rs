@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 pub use super::depends::unmet;
 pub use super::packages::read as packages;
-pub use super::version::compare;
 use super::release::{Release, ReleaseError};
+pub use super::version::compare;
 
 pub fn release(text: &str, now: SystemTime) -> Result<(), ReleaseError> {
     let release = Release::parse(text);

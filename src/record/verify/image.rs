@@ -43,9 +43,9 @@ pub fn image(record: &Record, images: &Store, deep: bool, home: &Path) -> Vec<Ch
 /// A blob's path in the store's folder, its name, and how the file looks.
 type Blob = (PathBuf, Digest, Stamp);
 
-/// All blobs of `image`; `None` if one is not there.
+/// All blobs of `image` and of what is attached to it; `None` if one is not there.
 fn look(images: &Store, image: &StoredImage) -> Option<Vec<Blob>> {
-    let blobs = images.blobs_of(image).ok()?.into_iter().map(|(path, digest)| {
+    let blobs = images.files_of(image).ok()?.into_iter().map(|(path, digest)| {
         let meta = std::fs::metadata(images.folder().join(&path)).ok()?;
         Some((path, digest, Stamp::of(&meta)))
     });
