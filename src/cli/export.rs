@@ -5,29 +5,65 @@ use std::path::PathBuf;
 use indicatif::DecimalBytes;
 
 use super::{Context, ExitStatus};
-use crate::image::{Archive, Store};
+use crate::image::{Archive, ImageError, Store, StoredImage};
+use crate::record::{Parcel, file, find_run};
+use crate::report;
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
-One file with the image, its documents (bill of materials, provenance, lock) and its signatures.
-`ybox import` checks all of it; `docker load`, `podman load` and `skopeo copy docker-archive:FILE` take
-the image out of it.";
+One file with the image, its documents (bill of materials, provenance, lock) and its signatures; of a
+run also all that its record lists. `ybox import` checks all of it; `docker load`, `podman load` and
+`skopeo copy docker-archive:FILE` take the image out of it.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Image of the local store
-    image: String,
+    /// Image of the local store; or a run, with the image that it ran in: a run folder, or six or
+    /// more digits of a run hash
+    #[arg(value_name = "IMAGE|RUN")]
+    what: String,
     /// The file to write
     file: PathBuf,
 }
 
+/// The run that goes along.
+struct Run {
+    folder: PathBuf,
+    parcel: Parcel,
+}
+
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let store = Store::open(&context.settings)?;
-    let image = store.find(&args.image)?;
-    let archive = Archive::carried(&store, &image)?;
+    let (image, run) = find(&store, &args.what, context)?;
+    let files = run.as_ref().map(|run| (run.folder.as_path(), run.parcel.files.as_slice()));
+    let archive = Archive::carried(&store, &image, files)?;
     archive.write_file(&args.file)?;
+    if let Some(run) = &run {
+        eprintln!("{}: run {}", args.what, run.parcel.record.run_hash);
+    }
     eprintln!("{}@{}: {}", image.reference, image.manifest, DecimalBytes(archive.size()));
     println!("{}", args.file.display());
     Ok(ExitStatus::Yes)
+}
+
+/// A run folder comes first: its path is never meant for an image. Digits may be of either.
+fn find(
+    store: &Store,
+    what: &str,
+    context: &Context,
+) -> Result<(StoredImage, Option<Run>), Failure> {
+    let directory = context.directory()?;
+    if !directory.join(what).is_dir() {
+        match store.find(what) {
+            Err(ImageError::NotFound { .. }) if find_run(&directory, what).is_ok() => {}
+            found => return Ok((found?, None)),
+        }
+    }
+    let folder = find_run(&directory, what)?;
+    if !folder.join(file::REPORT).is_file() {
+        report::write(&folder, what)?;
+    }
+    let parcel = Parcel::of(&folder)?;
+    let image = store.find(&parcel.record.inputs.image.to_string())?;
+    Ok((image, Some(Run { folder, parcel })))
 }

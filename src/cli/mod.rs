@@ -60,9 +60,9 @@ enum Verb {
     Build(build::Args),
     /// List the images of the local store
     Images(images::Args),
-    /// Write an image, with its documents and signatures, to one file
+    /// Write an image or a run, with its documents and signatures, to one file
     Export(export::Args),
-    /// Check such a file and bring it into the store
+    /// Check such a file and bring in what it holds
     Import(import::Args),
     /// Print an image's bill of materials
     Sbom(sbom::Args),

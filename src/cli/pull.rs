@@ -1,7 +1,6 @@
 //! `ybox pull`.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::DecimalBytes;
@@ -10,7 +9,7 @@ use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
 use crate::image::Store;
-use crate::record::{PULLED, remember_place};
+use crate::record;
 use crate::registry::{Place, Pulled, RegistryError, Remote, connect};
 use crate::settings::RegistryFlags;
 use crate::trust::Policy;
@@ -100,47 +99,19 @@ pub(super) fn pull_run(
 ) -> Result<Arrived, Failure> {
     let (progress, screen) = (context.progress(), context.screen());
     let policy = Policy::of(&context.settings)?;
-    let parent = context.directory()?.join(PULLED);
-    let _alone = alone_in(&parent)?;
+    let pulled = record::Pulled::below(&context.directory()?)?;
     let (digest, folder, record) = context.runtime.block_on(async {
         let repository = connect(&context.settings, place, registry).await?;
         let run = repository.find_run(place).await?;
-        let aside = parent.join(format!(".{}", run.digest.hex()));
+        let aside = pulled.aside(&run.digest);
         let (record, received) = repository.pull_run(&run, &aside, &progress).await?;
         screen.say(&format!("received {} of the run", DecimalBytes(received)));
         let policy = policy.as_ref();
         repository.pull_image_of(&record, run.image, store, policy, &progress).await?;
-        let folder = parent.join(&record.run_hash.hex()[..12]);
-        settle(&aside, &folder)?;
+        let folder = pulled.settle(&aside, &record.run_hash, &context.settings.home)?;
         Ok::<_, RegistryError>((run.digest, folder, record))
     })?;
-    remember_place(&context.settings.home, &parent)
-        .map_err(RegistryError::io(format!("write to {}", context.settings.home.display())))?;
     Ok(Arrived { folder, digest, name: place.name(), run_hash: record.run_hash })
-}
-
-/// Waits until nobody else pulls runs into that folder; until the file is dropped.
-fn alone_in(parent: &Path) -> Result<File, RegistryError> {
-    let make = || {
-        fs::create_dir_all(parent)?;
-        let lock = File::create(parent.join(".lock"))?;
-        lock.lock().map(|()| lock)
-    };
-    make().map_err(RegistryError::io(format!("make {}", parent.display())))
-}
-
-/// Gives a run that has arrived its place. One that was there before gives way: it may be damaged.
-fn settle(aside: &Path, folder: &Path) -> Result<(), RegistryError> {
-    let failed = || RegistryError::io(format!("make {}", folder.display()));
-    let old = aside.with_extension("old");
-    if folder.exists() {
-        fs::rename(folder, &old).map_err(failed())?;
-    }
-    fs::rename(aside, folder).map_err(failed())?;
-    let parent = folder.parent().expect("it lies in runs/pulled");
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed())?;
-    let _ = fs::remove_dir_all(old);
-    Ok(())
 }
 
 fn show_run(arrived: &Arrived, context: &Context) -> Result<(), Failure> {

@@ -2,15 +2,15 @@
 //! checked, before anything of it is seen.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 use serde::de::DeserializeOwned;
 use tar::EntryType;
-use tempfile::NamedTempFile;
-use ybox_spec::Digest;
+use tempfile::{NamedTempFile, TempPath};
+use ybox_spec::{Digest, record};
 
 use super::blobs::LARGEST_DOCUMENT;
 use super::carry::{LIST, List, SCHEMA};
@@ -19,7 +19,7 @@ use super::input::Bounded;
 use super::store::parse;
 use super::{Artifact, ImageError, Reference, Store, StoredImage, oci};
 
-const MOST_MEMBERS: usize = 4096;
+const MOST_MEMBERS: usize = 1 << 16;
 /// Most that one layer may unpack to.
 const LARGEST_LAYER: u64 = 64 << 30;
 const INDEX: &str = "index.json";
@@ -33,16 +33,18 @@ pub struct Arrival {
     pub config: Digest,
     /// None of it is believed yet.
     pub artifacts: Vec<Artifact>,
+    /// The files of the run that comes along, if one does; their names are not believed yet.
+    pub run: Vec<record::Artifact>,
     manifest: Vec<u8>,
     signed: Vec<u8>,
-    blobs: BTreeMap<Digest, NamedTempFile>,
+    blobs: BTreeMap<Digest, TempPath>,
 }
 
 /// The members of an archive.
 #[derive(Default)]
 struct Members {
     documents: BTreeMap<String, Vec<u8>>,
-    blobs: BTreeMap<Digest, NamedTempFile>,
+    blobs: BTreeMap<Digest, TempPath>,
 }
 
 impl Arrival {
@@ -64,6 +66,9 @@ impl Arrival {
             return Err(ImageError::malformed(what, "its two manifests are of different images"));
         }
         members.check_layers(&manifest, &config)?;
+        if let Some(file) = list.run.iter().find(|file| !members.blobs.contains_key(&file.sha256)) {
+            return Err(ImageError::malformed(what, format!("it lacks the run's {}", file.path)));
+        }
         let attached = list.attached.iter();
         let artifacts = attached.map(|listed| members.artifact(&listed.kind, &listed.manifest));
         Ok(Self {
@@ -71,6 +76,7 @@ impl Arrival {
             manifests: vec![Digest::of(&own), list.manifest],
             config,
             artifacts: artifacts.collect::<Result<_, _>>()?,
+            run: list.run,
             manifest: own,
             signed,
             blobs: members.blobs,
@@ -83,14 +89,21 @@ impl Arrival {
         StoredImage { reference: self.reference.short(), manifest, config: self.config }
     }
 
-    /// Puts everything in the store; the name comes last.
+    /// One of its blobs, such as a file of the run.
+    pub fn open(&self, digest: &Digest) -> io::Result<File> {
+        self.blobs.get(digest).map_or_else(|| Err(ErrorKind::NotFound.into()), File::open)
+    }
+
+    /// Puts the image with what is attached to it in the store; the name comes last.
     pub fn settle(mut self, store: &Store) -> Result<StoredImage, ImageError> {
         let place = store.folder().display();
         let failed = || ImageError::io(format!("bring the image into the store {place}"));
         let manifest: ImageManifest = parse(&self.manifest, "the manifest")?;
         for blob in manifest.layers().iter().chain([manifest.config()]) {
             let digest = oci::digest_of(blob)?;
-            if let Some(file) = self.blobs.remove(&digest) {
+            if let Some(path) = self.blobs.remove(&digest) {
+                let file = OpenOptions::new().write(true).open(&path).map_err(failed())?;
+                let file = NamedTempFile::from_parts(file, path);
                 store.blobs.adopt(file, &digest).map_err(failed())?;
             }
         }
@@ -158,8 +171,8 @@ impl Members {
     }
 
     fn open(&self, digest: &Digest) -> Result<File, ImageError> {
-        let file = self.blobs.get(digest).ok_or(ImageError::MissingBlob(*digest))?;
-        file.reopen().map_err(ImageError::io(format!("read the blob {digest}")))
+        let path = self.blobs.get(digest).ok_or(ImageError::MissingBlob(*digest))?;
+        File::open(path).map_err(ImageError::io(format!("read the blob {digest}")))
     }
 
     /// Every layer has to unpack to what the config says.
@@ -212,14 +225,14 @@ fn arrived(
     content: &mut impl Read,
     digest: &Digest,
     what: &str,
-) -> Result<NamedTempFile, ImageError> {
+) -> Result<TempPath, ImageError> {
     let place = store.scratch().display();
     let failed = || ImageError::io(format!("copy from {what} to {place}"));
     let mut file = store.blobs.temporary().map_err(failed())?;
     let mut hashing = HashingReader::new(content);
     io::copy(&mut hashing, file.as_file_mut()).map_err(failed())?;
     match hashing.finish() {
-        found if found == *digest => Ok(file),
+        found if found == *digest => Ok(file.into_temp_path()),
         found => {
             let why = format!("its blob {digest} hashes to {found}");
             Err(ImageError::malformed(what, why))

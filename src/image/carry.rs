@@ -1,15 +1,20 @@
 //! The archive that is carried to another machine: what engines load, with gzip layers, and beside it
 //! what is attached to the image. Signatures name the manifest in the store: it goes along, and its
-//! config ties it to the layers, however they are compressed.
+//! config ties it to the layers, however they are compressed. A run that ran in it may go along too.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use oci_spec::image::MediaType;
 use serde::{Deserialize, Serialize};
-use ybox_spec::Digest;
+use ybox_spec::{Digest, record};
 
 use super::archive::{Archive, blob_path};
+use super::blobs::LARGEST_DOCUMENT;
 use super::content::{Content, Spool};
 use super::hashing::HashingReader;
 use super::{ImageError, Store, StoredImage, StoredLayer, oci};
@@ -30,6 +35,9 @@ pub(super) struct List {
     /// Digest of the manifest in the store that it comes from.
     pub manifest: Digest,
     pub attached: Vec<Listed>,
+    /// The files of the run that goes along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run: Vec<record::Artifact>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,8 +48,13 @@ pub(super) struct Listed {
 }
 
 impl Archive {
-    /// The archive of `image` and of what is attached to it.
-    pub fn carried(store: &Store, image: &StoredImage) -> Result<Self, ImageError> {
+    /// The archive of `image` and of what is attached to it, and of a run in it: its folder and its
+    /// files there.
+    pub fn carried(
+        store: &Store,
+        image: &StoredImage,
+        run: Option<(&Path, &[record::Artifact])>,
+    ) -> Result<Self, ImageError> {
         let place = store.scratch().display();
         let failed = ImageError::io(format!("make a scratch file in {place}"));
         let mut spool = Spool::new(store.scratch()).map_err(failed)?;
@@ -56,7 +69,20 @@ impl Archive {
             digests.push(digest);
         }
         archive.finish(store, image, layers, &digests)?;
-        archive.add_attached(store, image, &mut there)?;
+        there.extend([image.config, archive.manifest()]);
+        let attached = archive.add_attached(store, image, &mut there)?;
+        let mut list = List {
+            schema: SCHEMA.into(),
+            reference: image.reference.clone(),
+            manifest: image.manifest,
+            attached,
+            run: Vec::new(),
+        };
+        if let Some((folder, files)) = run {
+            archive.add_run(folder, files, &mut there)?;
+            list.run = files.to_vec();
+        }
+        archive.add_list(&list)?;
         Ok(archive)
     }
 
@@ -65,8 +91,7 @@ impl Archive {
         store: &Store,
         image: &StoredImage,
         there: &mut BTreeSet<Digest>,
-    ) -> Result<(), ImageError> {
-        there.extend([image.config, self.manifest()]);
+    ) -> Result<Vec<Listed>, ImageError> {
         let mut attached = Vec::new();
         let mut blobs = vec![store.manifest_bytes(image)?];
         for artifact in store.artifacts(image)? {
@@ -81,14 +106,34 @@ impl Archive {
                 self.add(&blob_path(&digest), Content::bytes(blob))?;
             }
         }
-        let list = List {
-            schema: SCHEMA.into(),
-            reference: image.reference.clone(),
-            manifest: image.manifest,
-            attached,
-        };
-        self.add(LIST, Content::bytes(oci::bytes(&list)))
+        Ok(attached)
     }
+
+    fn add_run(
+        &mut self,
+        folder: &Path,
+        files: &[record::Artifact],
+        there: &mut BTreeSet<Digest>,
+    ) -> Result<(), ImageError> {
+        for file in files.iter().filter(|file| there.insert(file.sha256)) {
+            self.add(&blob_path(&file.sha256), file_content(folder.join(&file.path), file.size))?;
+        }
+        Ok(())
+    }
+
+    fn add_list(&mut self, list: &List) -> Result<(), ImageError> {
+        let bytes = oci::bytes(list);
+        if bytes.len() as u64 > LARGEST_DOCUMENT {
+            let doing = format!("list the run's {} files in {LIST}", list.run.len());
+            return Err(ImageError::io(doing)(ErrorKind::FileTooLarge.into()));
+        }
+        self.add(LIST, Content::bytes(bytes))
+    }
+}
+
+fn file_content(path: PathBuf, size: u64) -> Content {
+    let open = move || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&path)?)) };
+    Content::Stream { size, open: Arc::new(open) }
 }
 
 fn gzipped(

@@ -8,6 +8,7 @@ mod listing;
 mod memory;
 mod parcel;
 mod places;
+mod pulled;
 mod seal;
 pub mod statement;
 mod survey;
@@ -23,5 +24,6 @@ pub use listing::{
 pub use memory::FileDigests;
 pub use parcel::{Parcel, ParcelError, refuse_outside};
 pub use places::{images_of_runs, places, remember_place};
+pub use pulled::{Aside, Pulled};
 pub use seal::{SealError, Sealed, is_output, seal, write_beginning, write_config, write_manifest};
 pub use survey::{Kind, SurveyError, Wanted, pictures, pictures_and_labels, survey};

@@ -24,6 +24,8 @@ pub struct Parcel {
 pub enum ParcelError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot write to {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error("{} is damaged: {why}", path.display())]
     Record { path: PathBuf, why: String },
     #[error("{} is not what the run's record says", .0.display())]
@@ -32,24 +34,35 @@ pub enum ParcelError {
     Absent(String),
     #[error("the run brings `{0}`, which its record does not list")]
     Unlisted(String),
+    #[error("the run brings `{0}` twice")]
+    Twice(String),
+    #[error("its record says that the run ran in another image, {0}")]
+    OtherImage(Digest),
     #[error("the path `{0}` leaves the run folder")]
     Outside(String),
+}
+
+impl ParcelError {
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
 }
 
 impl Explain for ParcelError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } | Self::Write { .. } => None,
             Self::Differs(_) | Self::Record { .. } => {
                 Some("`ybox verify RUN` says what was changed".into())
             }
-            _ => Some("ask whoever pushed it to push it again".into()),
+            _ => Some("ask whoever it is from to push or export it again".into()),
         }
     }
 
     fn exit(&self) -> u8 {
         match self {
-            Self::Read { .. } => 2,
+            Self::Read { .. } | Self::Write { .. } => 2,
             _ => 1,
         }
     }

@@ -13,12 +13,7 @@ use crate::record::memory::{FileDigests, Stamp};
 /// Checks the stored image, blob by blob. One that passed before, and whose blobs have not been
 /// touched since, is read again only where the check is `deep`.
 pub fn image(record: &Record, images: &Store, deep: bool, home: &Path) -> Vec<Check> {
-    let source = &record.circumstances.image;
-    let image = StoredImage {
-        reference: source.reference.clone(),
-        manifest: source.manifest,
-        config: record.inputs.image,
-    };
+    let image = stored(record, images);
     let mut known = FileDigests::open(home, images.folder());
     // Before the check: what is changed during it must not count as checked.
     let blobs = look(images, &image).unwrap_or_default();
@@ -38,6 +33,21 @@ pub fn image(record: &Record, images: &Store, deep: bool, home: &Path) -> Vec<Ch
         .into_iter()
         .map(|p| Check::bad(format!("image {}", p.item), Mismatch::Unreadable(p.detail)))
         .collect()
+}
+
+/// The image as it was run, or, where the store lists it only with its layers compressed in another
+/// way, as that.
+fn stored(record: &Record, images: &Store) -> StoredImage {
+    let source = &record.circumstances.image;
+    let config = record.inputs.image;
+    let listed = images.images().unwrap_or_default();
+    let mut others = listed.iter().filter(|image| image.config == config);
+    match others.next() {
+        Some(other) if listed.iter().all(|image| image.manifest != source.manifest) => {
+            other.clone()
+        }
+        _ => StoredImage { reference: source.reference.clone(), manifest: source.manifest, config },
+    }
 }
 
 /// A blob's path in the store's folder, its name, and how the file looks.
