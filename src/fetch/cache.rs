@@ -1,13 +1,15 @@
 //! The content-addressed cache: `<home>/cache/sha256/<hex>`. A file with that name was checked
-//! when it was put there; unfinished downloads end in `.part`.
+//! when it was put there; unfinished downloads end in `.part`. A folder that is carried to another
+//! machine holds the same below `sha256`.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::Digest;
+use ybox_spec::{Digest, files};
 
-use super::FetchError;
+use super::{FetchError, Item};
+use crate::ui::is_disk_full;
 
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -22,7 +24,12 @@ pub(super) struct Claim {
 impl Cache {
     /// The cache below `home`; made if need be.
     pub fn open(home: &Path) -> Result<Self, FetchError> {
-        let root = home.join("cache").join("sha256");
+        Self::in_folder(&home.join("cache"))
+    }
+
+    /// The one in a folder to carry along; made if need be.
+    pub fn in_folder(folder: &Path) -> Result<Self, FetchError> {
+        let root = folder.join("sha256");
         match fs::create_dir_all(&root) {
             Ok(()) => Ok(Self { root }),
             Err(source) => Err(FetchError::Cache { path: root, source }),
@@ -56,6 +63,47 @@ impl Cache {
             Ok(_) => self.remove(&path).map(|()| None),
             Err(source) => Err(FetchError::Cache { path, source }),
         }
+    }
+
+    /// What was carried here in `folder`, which is only read. It is hashed each time.
+    pub(super) fn carried(folder: &Path) -> Self {
+        Self { root: folder.join("sha256") }
+    }
+
+    /// The file of a carried folder if it is there and what it is called.
+    pub(super) fn find_carried(
+        &self,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Option<PathBuf>, FetchError> {
+        let path = self.path(digest);
+        match Digest::of_file(&path) {
+            Ok(found) => Ok((found == (*digest, size)).then_some(path)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FetchError::Cache { path, source }),
+        }
+    }
+
+    /// Puts a copy of `from` here, unless it is there; hashed in either case.
+    pub(super) fn keep(&self, item: &Item, from: &Path) -> Result<(), FetchError> {
+        let (digest, size) = (&item.digest, item.size);
+        if self.find_checked(digest, size)?.is_some() {
+            return Ok(());
+        }
+        let path = self.path(digest);
+        if let Err(source) = files::copy_atomic(from, &path) {
+            return Err(match is_disk_full(Some(&source)) {
+                true => FetchError::NoRoom { file: item.name.clone(), size, path, source },
+                false => FetchError::Cache { path, source },
+            });
+        }
+        let (found, _) = Digest::of_file(&path)
+            .map_err(|source| FetchError::Cache { path: path.clone(), source })?;
+        if found == *digest {
+            return Ok(());
+        }
+        self.remove(&path)?;
+        Err(FetchError::WrongHash { file: item.name.clone(), expected: *digest, found })
     }
 
     pub(super) fn remove(&self, path: &Path) -> Result<(), FetchError> {

@@ -87,7 +87,11 @@ impl Explain for FetchError {
             Self::WrongSize { .. } | Self::WrongHash { .. } => {
                 Some("nothing was kept; try another mirror, or ask whoever made the lock".into())
             }
-            Self::Offline { .. } => Some("run it once without --offline".into()),
+            Self::Offline { .. } => Some(
+                "run it once without --offline, or bring what `ybox fetch --all DIR` wrote on \
+                 another machine and say --carried DIR"
+                    .into(),
+            ),
             Self::NotInIndex { .. } => Some("set YBOX_PYTHON_INDEX to an index that has it".into()),
             _ if self.is_transient() => {
                 Some("try again: what was downloaded so far is kept".into())

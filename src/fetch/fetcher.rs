@@ -25,6 +25,7 @@ const PAGE_LIMIT: u64 = 64 << 20;
 pub struct Fetcher {
     client: Client,
     cache: Cache,
+    carried: Option<Cache>,
     sources: Sources,
     progress: Progress,
     offline: bool,
@@ -49,6 +50,7 @@ impl Fetcher {
         Ok(Self {
             client: Client::new(&settings.downloads)?,
             cache: Cache::open(&settings.home)?,
+            carried: settings.downloads.carried.as_deref().map(Cache::carried),
             sources: Sources::new(&settings.downloads),
             progress: Progress::stderr(),
             offline: settings.downloads.offline,
@@ -94,6 +96,18 @@ impl Fetcher {
             inputs.insert(input, path);
         }
         Ok(inputs)
+    }
+
+    /// Puts every input of `lock` into `folder`, to be carried to where there is no network.
+    pub async fn carry(&self, lock: &Lock, folder: &Cache) -> Result<(), FetchError> {
+        let inputs = self.all(lock).await?;
+        for deb in &lock.debs {
+            folder.keep(&Input::Deb(deb).item(), &inputs.debs[&deb.name])?;
+        }
+        for wheel in &lock.wheels {
+            folder.keep(&Input::Wheel(wheel).item(), &inputs.wheels[&wheel.name])?;
+        }
+        Ok(())
     }
 
     /// Has the file `item` in the cache, from `url` if it is not there yet.
@@ -178,10 +192,13 @@ impl Fetcher {
     }
 
     fn cached(&self, item: &Item) -> Result<Option<PathBuf>, FetchError> {
-        if self.deep {
-            self.cache.find_checked(&item.digest, item.size)
-        } else {
-            self.cache.find(&item.digest, item.size)
+        let found = match self.deep {
+            true => self.cache.find_checked(&item.digest, item.size)?,
+            false => self.cache.find(&item.digest, item.size)?,
+        };
+        match &self.carried {
+            Some(carried) if found.is_none() => carried.find_carried(&item.digest, item.size),
+            _ => Ok(found),
         }
     }
 

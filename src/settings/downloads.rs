@@ -17,6 +17,9 @@ pub struct DownloadFlags {
     /// Use only what was downloaded before
     #[arg(long, global = true, env = "YBOX_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
+    /// Folder of `ybox fetch --all`: looked in before anything is downloaded
+    #[arg(long, global = true, env = "YBOX_CARRIED", value_name = "DIR", hide_short_help = true)]
+    pub carried: Option<PathBuf>,
     /// Python package index [default: pip's]
     #[arg(
         long,
@@ -86,6 +89,8 @@ pub struct DownloadFlags {
 #[derive(Debug, Clone)]
 pub struct Downloads {
     pub offline: bool,
+    /// Inputs that were brought along. Absolute.
+    pub carried: Option<PathBuf>,
     pub python_index: Option<Url>,
     /// For what that index lacks, in order; none if pip is to be asked.
     pub python_extra_indexes: Option<Vec<Url>>,
@@ -131,6 +136,7 @@ impl Default for Downloads {
     fn default() -> Self {
         Self {
             offline: false,
+            carried: None,
             python_index: None,
             python_extra_indexes: None,
             deb_mirrors: BTreeMap::new(),
@@ -172,6 +178,7 @@ impl Downloads {
         let absolute = |path: PathBuf| here.join(path);
         Ok(Self {
             offline: flags.offline || file.offline,
+            carried: flags.carried.map(absolute),
             python_index,
             python_extra_indexes: extra,
             deb_mirrors: mirrors,

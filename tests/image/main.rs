@@ -4,6 +4,7 @@
 // What a test's own functions can't unwrap is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod carried;
 mod documents;
 mod fixture;
 mod golden;
