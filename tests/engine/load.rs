@@ -8,7 +8,7 @@ use ybox::engine::{Choice, Container, Docker, Engine, StopRequests};
 use ybox::image::{Archive, Store, StoredImage};
 
 /// Content that no other run of these tests has used.
-fn unique(what: &str) -> String {
+pub fn unique(what: &str) -> String {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("{what} {now} {}", std::process::id())
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod carried;
 mod containers;
 mod gone;
 mod gpus;
