@@ -2,28 +2,28 @@
 //! again, and their inputs not read.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci_spec::image::{Descriptor, MediaType};
 use serde::Serialize;
 use ybox_spec::Digest;
 
-use super::content::{Content, Spool};
+use super::content::Spool;
 use super::fit::{Files, Platform, Surroundings};
-use super::input::{InputError, globs};
-use super::layer::{Node, PACKER_REVISION, Tree};
+use super::layer::PACKER_REVISION;
 use super::pack::{Kind, PackedLayer};
+use super::planned::{
+    Planned, Source, base_layer, files_layer, preset_files, read_trainer, stand_in_layer,
+    wheel_layers,
+};
 use super::provenance::Provenance;
 use super::sbom::{self, Licences};
 use super::statement::{self, Origins};
 use super::{
-    Attachment, IN_TOTO, ImageError, LOCK, Reference, SPDX, Store, StoredImage, base, deb, oci,
-    pack, stand_in, wheel,
+    Attachment, IN_TOTO, ImageError, LOCK, Reference, SPDX, Store, StoredImage, oci, trees,
 };
 use crate::fetch::Inputs;
-use crate::lock::{Lock, LockedDeb, LockedWheel, Placement, Recipe, StandIns, Wheel};
+use crate::lock::{Lock, Recipe};
 
 /// Is told how a build gets on.
 pub trait Watch {
@@ -68,26 +68,6 @@ pub struct Assembly<'a> {
     trainer_file: Digest,
     /// Path in the image and SHA-256.
     presets: Vec<(String, Digest)>,
-}
-
-struct Planned<'a> {
-    name: String,
-    key: Digest,
-    source: Source<'a>,
-    packed: Option<PackedLayer>,
-}
-
-/// What a layer is made of.
-enum Source<'a> {
-    Base(Vec<&'a LockedDeb>),
-    Wheels(Vec<(&'a Wheel, &'a LockedWheel)>),
-    /// For the layers below.
-    StandIns(&'a StandIns),
-    /// Path in the image, content.
-    Files {
-        executable: bool,
-        files: Vec<(String, Content)>,
-    },
 }
 
 impl<'a> Assembly<'a> {
@@ -174,17 +154,8 @@ impl<'a> Assembly<'a> {
             "make a scratch file in the image store {}",
             scratch.display()
         )))?;
-        let (tree, licences) = match &layer.source {
-            Source::Base(debs) => base_tree(self.recipe, debs, inputs, &mut spool),
-            Source::Wheels(wheels) => wheel_tree(wheels, inputs, &mut spool),
-            Source::StandIns(stand_ins) => stand_in::make(self.recipe, stand_ins, below)
-                .and_then(|files| file_tree(&layer.name, false, &contents(files)))
-                .map(unlicensed),
-            Source::Files { executable, files } => {
-                file_tree(&layer.name, *executable, files).map(unlicensed)
-            }
-        }
-        .map_err(|error| error.unpacking_in(scratch))?;
+        let (tree, licences) = trees::tree(layer, self.recipe, below, inputs, &mut spool)
+            .map_err(|error| error.unpacking_in(scratch))?;
         watch.begin(&layer.name, tree.tar_size());
         let advanced = |bytes| watch.advance(bytes);
         self.store.pack(&layer.name, &layer.key, (&tree, licences), &advanced)
@@ -288,171 +259,6 @@ fn built(layer: &PackedLayer, reused: bool) -> BuiltLayer {
         unpacked: layer.unpacked,
         reused,
     }
-}
-
-fn planned<'a>(name: &str, inputs: &impl Serialize, source: Source<'a>) -> Planned<'a> {
-    Planned { name: name.into(), key: pack::key(name, inputs), source, packed: None }
-}
-
-fn base_layer<'a>(recipe: &Recipe, lock: &'a Lock) -> Result<Planned<'a>, ImageError> {
-    for package in &recipe.base.packages {
-        if !lock.debs.iter().any(|deb| deb.name == *package) {
-            return Err(ImageError::NotLocked(format!("package {package}")));
-        }
-    }
-    let debs: Vec<_> = lock.debs.iter().collect();
-    let inputs: Vec<_> = debs.iter().map(|deb| (&deb.name, deb.sha256)).collect();
-    let inputs = (suite(recipe), &recipe.base.exclude, inputs);
-    Ok(planned("base", &inputs, Source::Base(debs)))
-}
-
-fn suite(recipe: &Recipe) -> &str {
-    recipe.base.suites.first().map_or("unknown", String::as_str)
-}
-
-/// One layer for each name that the recipe's wheels go to, in the order of their appearance.
-fn wheel_layers<'a>(recipe: &'a Recipe, lock: &'a Lock) -> Result<Vec<Planned<'a>>, ImageError> {
-    let mut layers: Vec<(&str, Vec<(&Wheel, &LockedWheel)>)> = Vec::new();
-    for wheel in &recipe.wheels {
-        let locked = lock.wheels.iter().find(|locked| locked.name == wheel.name);
-        let locked =
-            locked.ok_or_else(|| ImageError::NotLocked(format!("wheel {}", wheel.name)))?;
-        match layers.iter_mut().find(|(name, _)| *name == wheel.layer) {
-            Some((_, wheels)) => wheels.push((wheel, locked)),
-            None => layers.push((&wheel.layer, vec![(wheel, locked)])),
-        }
-    }
-    let layer = |(name, wheels): (&str, Vec<(&'a Wheel, &'a LockedWheel)>)| {
-        let inputs: Vec<(Digest, &Vec<Placement>)> =
-            wheels.iter().map(|(wheel, locked)| (locked.sha256, &wheel.files)).collect();
-        planned(name, &inputs, Source::Wheels(wheels.clone()))
-    };
-    Ok(layers.into_iter().map(layer).collect())
-}
-
-/// What the stand-ins define follows from the layers below.
-fn stand_in_layer<'a>(recipe: &Recipe, stand_ins: &'a StandIns, below: &[Planned]) -> Planned<'a> {
-    let below: Vec<Digest> = below.iter().map(|layer| layer.key).collect();
-    let inputs = (&recipe.variant, &recipe.base.architecture, stand_ins, below);
-    planned(&stand_ins.layer, &inputs, Source::StandIns(stand_ins))
-}
-
-fn read_trainer(path: &Path) -> Result<Vec<u8>, ImageError> {
-    fs::read(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => ImageError::NoTrainer(path.into()),
-        _ => ImageError::io(format!("read the trainer {}", path.display()))(e),
-    })
-}
-
-/// Path in the image and content, sorted.
-fn preset_files(recipe: &Recipe, presets: &Path) -> Result<Vec<(String, Vec<u8>)>, ImageError> {
-    let failed = || ImageError::io(format!("read the presets in {}", presets.display()));
-    let mut files = Vec::new();
-    for path in preset_paths(presets).map_err(failed())? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let to = format!("{}/{name}", recipe.presets.to.trim_end_matches('/'));
-        files.push((to, fs::read(&path).map_err(failed())?));
-    }
-    if files.is_empty() {
-        return Err(ImageError::NoPresets(presets.into()));
-    }
-    Ok(files)
-}
-
-/// The `*.yaml` files directly in a folder, sorted.
-fn preset_paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") && path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn files_layer<'a>(name: &str, executable: bool, files: Vec<(String, Vec<u8>)>) -> Planned<'a> {
-    let inputs: Vec<_> = files.iter().map(|(to, bytes)| (to.clone(), Digest::of(bytes))).collect();
-    planned(name, &inputs, Source::Files { executable, files: contents(files) })
-}
-
-/// Files of no package, which have no licence of their own to name.
-fn unlicensed(tree: Tree) -> (Tree, Licences) {
-    (tree, Licences::new())
-}
-
-fn contents(files: Vec<(String, Vec<u8>)>) -> Vec<(String, Content)> {
-    files.into_iter().map(|(to, bytes)| (to, Content::bytes(bytes))).collect()
-}
-
-fn base_tree(
-    recipe: &Recipe,
-    debs: &[&LockedDeb],
-    inputs: &Inputs,
-    spool: &mut Spool,
-) -> Result<(Tree, Licences), ImageError> {
-    let of_recipe = |source| ImageError::Input { input: "the recipe's base".into(), source };
-    let exclude = globs(recipe.base.exclude.iter().map(String::as_str)).map_err(of_recipe)?;
-    let mut tree = Tree::new();
-    base::furnish(&mut tree, suite(recipe)).map_err(of_recipe)?;
-    for deb in debs {
-        let input = format!("the package {} {}", deb.name, deb.version);
-        let path = inputs.debs.get(&deb.name).ok_or_else(|| not_there(&input))?;
-        deb::read(path, &exclude, spool)
-            .and_then(|package| base::install(&mut tree, deb, package))
-            .map_err(|source| ImageError::Input { input, source })?;
-    }
-    // A package's copyright file may be another's: looked up when all of them are there.
-    let licence = |deb: &&LockedDeb| {
-        let input = format!("the package {} {}", deb.name, deb.version);
-        let licence = sbom::of_deb(&tree, &deb.name);
-        let licence = licence.map_err(|source| ImageError::Input { input, source })?;
-        Ok::<_, ImageError>((deb.sha256, licence))
-    };
-    let licences = debs.iter().map(licence).collect::<Result<_, _>>()?;
-    Ok((tree, licences))
-}
-
-fn wheel_tree(
-    wheels: &[(&Wheel, &LockedWheel)],
-    inputs: &Inputs,
-    spool: &mut Spool,
-) -> Result<(Tree, Licences), ImageError> {
-    let mut tree = Tree::new();
-    let mut licences = Licences::new();
-    for (wheel, locked) in wheels {
-        let input = format!("the wheel {}", locked.file);
-        let path = inputs.wheels.get(&locked.name).ok_or_else(|| not_there(&input))?;
-        let mut add = || -> Result<(), InputError> {
-            for (path, node) in wheel::read(path, &wheel.files, spool)? {
-                tree.insert(&path, node, &locked.name)?;
-            }
-            licences.insert(locked.sha256, wheel::licence(path)?);
-            Ok(())
-        };
-        add().map_err(|source| ImageError::Input { input, source })?;
-    }
-    Ok((tree, licences))
-}
-
-fn file_tree(
-    layer: &str,
-    executable: bool,
-    files: &[(String, Content)],
-) -> Result<Tree, ImageError> {
-    let mut tree = Tree::new();
-    for (to, content) in files {
-        let node = Node::File { executable, content: content.clone() };
-        tree.insert(to.trim_start_matches('/'), node, layer)
-            .map_err(|e| ImageError::Input { input: format!("the {layer}"), source: e.into() })?;
-    }
-    Ok(tree)
-}
-
-fn not_there(input: &str) -> ImageError {
-    let missing = InputError::Missing("file on this machine".into());
-    ImageError::Input { input: input.into(), source: missing }
 }
 
 /// No layer may hide what a lower one brings.
