@@ -73,7 +73,9 @@ fn docker_takes_what_ybox_pushed() {
     let (place, digest) = pushed(&project, &registry, "team/tiny:v1");
     let pulled = Command::new("docker").args(["pull", &place]).output().unwrap();
     let said = String::from_utf8_lossy(&pulled.stderr).into_owned();
-    if !pulled.status.success() && said.contains("connection refused") {
+    // A daemon in a network of its own, as scripts/dockerd.sh starts one.
+    let apart = ["connection refused", "network is unreachable"].iter().any(|w| said.contains(w));
+    if !pulled.status.success() && apart {
         return println!("passed over: the Docker daemon does not see this machine's network");
     }
     assert!(pulled.status.success(), "{said}");
