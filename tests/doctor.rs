@@ -7,7 +7,6 @@
 #[path = "image/fixture.rs"]
 #[allow(dead_code, reason = "the tests of images use the rest")]
 mod fixture;
-#[allow(dead_code, reason = "the tests of GPUs use the rest")]
 mod standin_driver;
 
 use std::fs;
