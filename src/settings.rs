@@ -75,6 +75,12 @@ impl Explain for SettingsError {
 }
 
 impl Settings {
+    /// Those of a machine on which nothing else is set than ybox's home.
+    pub fn of_home(home: PathBuf) -> Self {
+        let (downloads, registries) = (Downloads::default(), Registries::default());
+        Self { home, project: None, json: false, downloads, registries, trust: None }
+    }
+
     pub fn resolve(flags: Flags) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(SettingsError::WorkingDirectory)?;
         let home = flags.home.or_else(default_home).ok_or(SettingsError::NoHome)?;

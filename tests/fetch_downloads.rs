@@ -52,14 +52,7 @@ fn settings(home: &Path, server: &str) -> Settings {
     let mut downloads = Downloads { retry_delay: Duration::from_millis(1), ..Downloads::default() };
     downloads.python_index = folder_url(&format!("{server}simple"));
     downloads.deb_mirrors.insert("debian".into(), folder_url(server).unwrap());
-    Settings {
-        home: home.into(),
-        project: None,
-        json: false,
-        downloads,
-        registries: Default::default(),
-        trust: None,
-    }
+    Settings { downloads, ..Settings::of_home(home.into()) }
 }
 
 fn fetch(settings: &Settings, lock: &Lock) -> Result<Inputs, FetchError> {

@@ -24,7 +24,7 @@ use run_standin::{Place, files_below};
 use ybox::fetch::{FetchError, Fetcher, Item};
 use ybox::image::{Archive, ImageError};
 use ybox::record::verify::Check;
-use ybox::settings::{Downloads, Settings};
+use ybox::settings::Settings;
 use ybox::ui::download::Progress;
 use ybox::ui::{DISK_FULL, Failure};
 use ybox_spec::Digest;
@@ -167,15 +167,7 @@ mod inside {
             digest: Digest::of(&content),
         };
         let fetch = |home: &Path| -> Result<PathBuf, FetchError> {
-            let downloads = Downloads::default();
-            let settings = Settings {
-                home: home.into(),
-                project: None,
-                json: false,
-                downloads,
-                registries: Default::default(),
-                trust: None,
-            };
+            let settings = Settings::of_home(home.into());
             let fetcher = Fetcher::new(&settings).unwrap().with_progress(Progress::silent());
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

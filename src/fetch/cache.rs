@@ -2,7 +2,7 @@
 //! when it was put there; unfinished downloads end in `.part`. A folder that is carried to another
 //! machine holds the same below `sha256`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,6 @@ use crate::ui::is_disk_full;
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
-}
-
-/// Keeps other processes from downloading the same file; released when dropped.
-pub(super) struct Claim {
-    _lock: File,
 }
 
 impl Cache {
@@ -107,26 +102,13 @@ impl Cache {
     }
 
     pub(super) fn remove(&self, path: &Path) -> Result<(), FetchError> {
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(FetchError::Cache { path: path.into(), source: e })
-            }
-            _ => Ok(()),
-        }
+        files::remove_if_there(path)
+            .map_err(|source| FetchError::Cache { path: path.into(), source })
     }
 
-    /// Waits until no other process downloads this file.
-    pub(super) fn claim(&self, digest: &Digest, waiting: impl FnOnce()) -> io::Result<Claim> {
-        let lock = File::create(self.root.join(format!("{}.lock", digest.hex())))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                lock.lock()?;
-            }
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
-        Ok(Claim { _lock: lock })
+    /// Waits until no other process downloads this file; until what it returns is dropped.
+    pub(super) fn claim(&self, digest: &Digest, waiting: impl FnOnce()) -> io::Result<File> {
+        files::hold(&self.root.join(format!("{}.lock", digest.hex())), waiting)
     }
 
     /// Removes the lock file of a finished download. Whoever still waits on it finds the finished

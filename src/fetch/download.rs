@@ -67,7 +67,7 @@ impl Download<'_> {
         }
     }
 
-    async fn claim(&self) -> Result<super::cache::Claim, FetchError> {
+    async fn claim(&self) -> Result<std::fs::File, FetchError> {
         let (cache, digest) = (self.cache.clone(), self.item.digest);
         let bar = self.bar.clone();
         let claimed = tokio::task::spawn_blocking(move || {

@@ -3,7 +3,7 @@
 //! nothing. At each use everything is compared with what was unpacked, and put right if need be.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -42,8 +42,7 @@ impl Store {
         };
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed())?;
         fs::create_dir_all(self.rootfs.join("layers")).map_err(failed())?;
-        let lock = File::create(self.rootfs.join(".lock")).map_err(failed())?;
-        lock.lock().map_err(failed())?;
+        let _lock = files::hold(&self.rootfs.join(".lock"), || ()).map_err(failed())?;
         let mut layers = Vec::new();
         for layer in self.layers(image)? {
             layers.push(self.unpacked_layer(&layer, &boot)?);

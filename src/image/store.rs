@@ -207,8 +207,7 @@ impl Store {
 
     /// Keeps others from changing what the store lists; released when dropped.
     pub(super) fn lock(&self) -> Result<File, ImageError> {
-        File::create(self.layout.join(".lock"))
-            .and_then(|file| file.lock().map(|()| file))
+        files::hold(&self.layout.join(".lock"), || ())
             .map_err(ImageError::io(format!("lock the image store {}", self.layout.display())))
     }
 

@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ybox_spec::Digest;
 use ybox_spec::record::{Artifact, Record};
+use ybox_spec::{Digest, files};
 
 use super::parcel::{Parcel, ParcelError, refuse_outside};
 use super::{PULLED, remember_place};
@@ -35,8 +35,7 @@ impl Pulled {
         let parent = directory.join(PULLED);
         let make = || {
             fs::create_dir_all(&parent)?;
-            let lock = File::create(parent.join(".lock"))?;
-            lock.lock()?;
+            let lock = files::hold(&parent.join(".lock"), || ())?;
             sweep(&parent).map(|()| lock)
         };
         let lock = make().map_err(ParcelError::write(&parent))?;

@@ -1,15 +1,15 @@
 //! Where a blob arrives: in a file with another name, hashed as it is written, that gets its own
 //! name when all of it is there and right. What an interrupted pull left is gone on with.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
-use ybox_spec::Digest;
 use ybox_spec::digest::Hasher;
+use ybox_spec::{Digest, files};
 
 use crate::image::Store;
 
@@ -67,16 +67,7 @@ impl Landing {
     /// Waits until no other process fetches the same; `waiting` is called if that takes time. Until
     /// the file is dropped.
     pub(super) fn claim(&self, waiting: impl FnOnce()) -> io::Result<File> {
-        let lock = File::create(&self.lock)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                lock.lock()?;
-            }
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
-        Ok(lock)
+        files::hold(&self.lock, waiting)
     }
 
     /// Removes the lock file: whoever still waits on it finds the finished file next.

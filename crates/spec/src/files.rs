@@ -1,6 +1,7 @@
-//! Writing files so that a crash leaves either the old content or the new, never a mixture.
+//! Writing files so that a crash leaves either the old content or the new, never a mixture, and
+//! keeping other processes away meanwhile.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,21 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Waits until no other process holds the lock file at `path`, which is made where there is none;
+/// `waiting` is called if that takes time. It is held until the file is dropped.
+pub fn hold(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+    let lock = File::create(path)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            lock.lock()?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok(lock)
 }
 
 /// Brings the file at `temporary` to the disk and gives it the name `path`, in the same folder.
