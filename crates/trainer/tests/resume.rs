@@ -164,6 +164,17 @@ fn trouble_with_files_gives_no_checkpoint_up() {
     assert_eq!(checkpoints(&run), kept);
 
     fs::remove_dir(&results).unwrap();
+    let (folder, aside) = (run.path("checkpoint"), run.path("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let output = run.train(&["--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("cannot go on from") && said.contains("cannot read it"), "{said}");
+    assert!(!results.exists(), "nothing was made anew");
+
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
     fs::remove_file(run.path("events.out.tfevents.ybox")).unwrap();
     run.finish(&["--resume"]);
     same(&whole, &run);
