@@ -141,6 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_has_to_be_above_zero_is_refused_in_a_short_sentence() {
+        let train = TrainConfig::default();
+        let time = Launch { time: Some(0.0), ..Default::default() };
+        for (refused, expected) in [
+            (time.check(), "time: 0 is not above 0 and at most 1000000"),
+            (
+                TrainConfig { fraction: 0.0, ..train.clone() }.check(),
+                "fraction: 0 is not above 0 and at most 1",
+            ),
+            (
+                TrainConfig { max_grad_norm: -1.0, ..train.clone() }.check(),
+                "max_grad_norm: -1 is not above 0 and at most 1000000000",
+            ),
+            (
+                TrainConfig { ema_tau: f64::NAN, ..train }.check(),
+                "ema_tau: NaN is not above 0 and at most 1000000000",
+            ),
+        ] {
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
     fn refuses_values_out_of_range_by_name() {
         let config = TrainConfig { imgsz: 300, ..Default::default() };
         assert_eq!(

@@ -39,6 +39,16 @@ pub(super) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), C
     })
 }
 
+pub(super) fn above_zero(key: &str, value: f64, high: f64) -> Result<(), ConfigError> {
+    if value > 0.0 && value <= high {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("{value} is not above 0 and at most {high}"),
+    })
+}
+
 pub(super) fn one_of(
     key: &str,
     value: &str,
