@@ -2,6 +2,7 @@
 
 use std::arch::is_x86_feature_detected;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{
@@ -11,7 +12,7 @@ use torch_ext::{
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
-use crate::cuda;
+use crate::cuda::{self, Gpu};
 use crate::device;
 use crate::error::TrainerError;
 use crate::model::HEAD_DIM;
@@ -19,7 +20,7 @@ use crate::model::HEAD_DIM;
 static DEVICE: OnceLock<Device> = OnceLock::new();
 
 /// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
-/// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
+/// bits on any CPU with AVX2 and FMA. AVX2 convolutions are not among them: oneDNN sizes their blocks by
 /// the L2 cache. What MKL's vector functions need beside it is in `roots`.
 const PORTABLE: [(&str, &str); 3] =
     [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
@@ -59,12 +60,25 @@ pub fn apply(compute: &Compute, device: Device) -> Result<(), TrainerError> {
 
 /// Makes `device` the one that tensors live on, once.
 pub fn use_device(device: Device) -> Result<(), TrainerError> {
-    if let Device::Cuda(index) = device {
-        cuda::prepare(index)?;
+    match device {
+        Device::Cuda(index) => use_gpu(index, cuda::PATIENCE).map(drop),
+        _ => {
+            settle(device);
+            Ok(())
+        }
     }
+}
+
+/// The same for GPU `index`, whose driver may take `patience` to answer; gives what it says.
+pub fn use_gpu(index: usize, patience: Duration) -> Result<Gpu, TrainerError> {
+    let gpu = cuda::prepare(index, patience)?;
+    settle(Device::Cuda(index));
+    Ok(gpu)
+}
+
+fn settle(device: Device) {
     let used = DEVICE.get_or_init(|| device);
     assert_eq!(*used, device, "a process has one device");
-    Ok(())
 }
 
 /// Allows exactly the kernels of `path`: another path is an error, never a fallback.

@@ -24,8 +24,7 @@ pub fn run(args: &Args) -> Result<Value, TrainerError> {
     let device = args.device.0;
     let mut said = json!({ "device": device::name(device) });
     if let Device::Cuda(index) = device {
-        let found = cuda::check_driver(index, Duration::from_secs(args.patience))?;
-        numerics::use_device(device)?;
+        let found = numerics::use_gpu(index, Duration::from_secs(args.patience))?;
         let memory = gpu_memory(index)?;
         let (major, minor) = found.capability;
         said["name"] = found.name.into();
