@@ -15,9 +15,9 @@ const STATE: u64 = 6;
 
 /// What a GPU holds beside tensors: CUDA's context and the code of the libraries, and the workspaces
 /// of cuBLAS and cuDNN. Not verified on hardware.
-pub const OVERHEAD: u64 = 900 << 20;
+const OVERHEAD: u64 = 900 << 20;
 /// Share of the rest that tensors fill: the caching allocator leaves gaps. Not verified on hardware.
-pub const FILLED: f64 = 0.92;
+const FILLED: f64 = 0.92;
 
 /// What a training step takes, in bytes of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
