@@ -13,6 +13,7 @@ pub mod config;
 pub mod dataset;
 pub mod digest;
 pub mod events;
+pub mod exit;
 pub mod files;
 pub mod footprint;
 pub mod intervention;

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use ybox_spec::batch::BatchPlan;
 use ybox_spec::config::{CacheChoice, Checkpointing, TrainConfig};
 use ybox_spec::events::Event;
+use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching;
 use crate::device::DeviceArg;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::stop::{INTERRUPTED, Stop};
+use crate::stop::Stop;
 use crate::train::{Needs, USABLE, advice};
 use crate::{memory, numerics};
 
@@ -60,7 +61,7 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
     emit.note("measuring-memory", "batch=auto: measuring two small batches");
     let planned = plan(args, config);
     if stop.requested() {
-        return ExitCode::from(INTERRUPTED);
+        return ExitCode::from(exit::INTERRUPTED);
     }
     match planned {
         Ok(plan) => {

@@ -13,6 +13,7 @@ use ybox_spec::config::{
     AutoCheckpointing, CacheChoice, CheckpointEvery, Checkpointing, Config, Task, TrainConfig,
 };
 use ybox_spec::events::Event;
+use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching::Caching;
@@ -22,7 +23,7 @@ use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
-use crate::stop::{INTERRUPTED, OUT_OF_TIME, Stop};
+use crate::stop::Stop;
 use crate::{batch, check, convert, export, out_of_memory, predict, train, val};
 
 /// The YOLOv12 trainer of ybox.
@@ -143,11 +144,11 @@ pub fn main() -> ExitCode {
         }
         Ok(Outcome::Interrupted { epoch }) => {
             job.emit.say(Event::Interrupted { epoch });
-            ExitCode::from(INTERRUPTED)
+            ExitCode::from(exit::INTERRUPTED)
         }
         Ok(Outcome::OutOfTime { epoch }) => {
             job.emit.say(Event::OutOfTime { epoch });
-            ExitCode::from(OUT_OF_TIME)
+            ExitCode::from(exit::OUT_OF_TIME)
         }
         Err(error) => {
             job.emit.say(error.to_event());
@@ -171,10 +172,7 @@ fn measure(args: &MeasureArgs) -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error}");
-            match error {
-                TrainerError::OutOfMemory { .. } => ExitCode::from(train::OUT_OF_MEMORY),
-                other => ExitCode::from(other.exit_status()),
-            }
+            ExitCode::from(error.measuring_status())
         }
     }
 }
