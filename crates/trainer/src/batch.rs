@@ -11,7 +11,7 @@ use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching;
-use crate::device::DeviceArg;
+use crate::device::On;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::stop::Stop;
@@ -28,8 +28,8 @@ pub struct Args {
     pub out: PathBuf,
     #[arg(long, value_name = "POLICY")]
     checkpointing: Checkpointing,
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// The most memory to plan with
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemorySize>,
@@ -76,7 +76,7 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
 }
 
 fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
-    numerics::use_device(args.device.0)?;
+    numerics::use_device(args.on.device())?;
     let free = memory::available_bytes(numerics::device());
     let advice = || advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
     let needs = Needs::measure(&args.config, args.checkpointing)

@@ -17,7 +17,7 @@ use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching::Caching;
-use crate::device::DeviceArg;
+use crate::device::On;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
@@ -64,9 +64,8 @@ struct TaskArgs {
     /// Weights to validate, to predict with, to export, or to start training from
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Where to compute: cpu, or a GPU like cuda:0, counted among those that are visible here
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// Loader threads
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -112,8 +111,8 @@ struct MeasureArgs {
     config: PathBuf,
     policy: Checkpointing,
     batch: u32,
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
 }
 
 pub fn main() -> ExitCode {
@@ -135,7 +134,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let ended = out_of_memory::noticed(|| run(&config, args.device.0, &mut job))
+    let ended = out_of_memory::noticed(|| run(&config, args.on.device(), &mut job))
         .unwrap_or_else(|shortage| Err(shortage.error(&config, job.checkpointing)));
     match ended {
         Ok(Outcome::Finished) => {
@@ -161,7 +160,7 @@ fn measure(args: &MeasureArgs) -> ExitCode {
     let measured = read_train_config(&args.config).and_then(|config| {
         let config = TrainConfig { batch: args.batch, ..config };
         let policy = AutoCheckpointing::Is(args.policy);
-        let device = args.device.0;
+        let device = args.on.device();
         out_of_memory::noticed(|| train::measure(&config, args.policy, device))
             .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
     });

@@ -82,7 +82,7 @@ fn settle(device: Device) {
 }
 
 /// Allows exactly the kernels of `path`: another path is an error, never a fallback.
-fn choose_attention(path: AttentionPath, device: Device) -> Result<(), TrainerError> {
+pub fn choose_attention(path: AttentionPath, device: Device) -> Result<(), TrainerError> {
     let (flash, mem_efficient) = match path {
         AttentionPath::Flash => (true, false),
         AttentionPath::Efficient if device.is_cuda() => (false, true),
@@ -105,17 +105,22 @@ pub fn try_attention(
     path: AttentionPath,
     precision: Option<Precision>,
 ) -> Result<(), TrainerError> {
-    let (kind, dtype) = match precision {
-        None => (Kind::Float, "fp32"),
-        Some(Precision::Fp16) => (Kind::Half, "fp16"),
-        Some(Precision::Bf16) => (Kind::BFloat16, "bf16"),
-    };
+    let (kind, dtype) = number_format(precision);
     try_kernel(path, kind).map_err(|reason| TrainerError::AttentionKernel {
         path: path.name(),
         dtype,
         device: device::name(device()),
         reason,
     })
+}
+
+/// What a forward pass in `precision` computes in, with its name.
+pub fn number_format(precision: Option<Precision>) -> (Kind, &'static str) {
+    match precision {
+        None => (Kind::Float, "fp32"),
+        Some(Precision::Fp16) => (Kind::Half, "fp16"),
+        Some(Precision::Bf16) => (Kind::BFloat16, "bf16"),
+    }
 }
 
 /// Runs the kernel of `path` on a few numbers; the reason where there is none.

@@ -4,6 +4,7 @@
 pub mod attention;
 mod device;
 mod steps;
+mod taken;
 
 use std::process::ExitCode;
 

@@ -50,6 +50,7 @@ use epoch::Trained;
 pub use measuring::{Needs, measure, objects, pictures};
 pub use memory_plan::{USABLE, advice};
 use outputs::Outputs;
+pub use scaling::{backward, unscale};
 use session::Session;
 pub use session::parameters;
 use settings::Augmentations;
