@@ -2,16 +2,12 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::architecture;
 use crate::overrides::ConfigError;
-
-/// Scales of both published graphs.
-pub const SCALES: [char; 5] = ['n', 's', 'm', 'l', 'x'];
 
 /// The names that `model=` takes.
 pub fn model_names() -> impl Iterator<Item = String> {
-    ["yolov12", "yolo12"]
-        .into_iter()
-        .flat_map(|graph| SCALES.into_iter().map(move |scale| format!("{graph}{scale}")))
+    architecture::all().map(|(graph, scale)| architecture::name(graph, scale))
 }
 
 pub(super) fn check_model(model: &str) -> Result<(), ConfigError> {
