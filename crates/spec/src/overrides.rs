@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 /// A set of keys with defaults and a check of the final values.
 pub trait Schema: Default + Serialize + DeserializeOwned {
+    /// Keys that are written only where they differ from their default: they came later, and what
+    /// was hashed without them keeps its hash.
+    const LATER: &[&str] = &[];
+
     fn check(&self) -> Result<(), ConfigError>;
 }
 
@@ -49,9 +53,10 @@ pub fn parse_preset(yaml: &str) -> Result<Values, ConfigError> {
     serde_yaml::from_str(yaml).map_err(|error| ConfigError::Document { reason: error.to_string() })
 }
 
-/// The keys of `T`, in the order of its definition.
+/// The keys of `T`, in the order of its definition, those that came later last.
 pub fn keys<T: Schema>() -> Vec<String> {
-    fields(&T::default()).keys().cloned().collect()
+    let later = T::LATER.iter().map(|key| key.to_string());
+    fields(&T::default()).keys().cloned().chain(later).collect()
 }
 
 /// Splits `values` into those that `T` knows and the rest.
@@ -64,10 +69,11 @@ pub fn partition<T: Schema>(values: Values) -> (Values, Values) {
 /// An unknown key is refused with the nearest one of `T`'s and of `also`, keys that the caller
 /// takes elsewhere.
 pub fn resolve<T: Schema>(layers: &[Values], also: &[String]) -> Result<T, ConfigError> {
+    let known = keys::<T>();
     let mut current = fields(&T::default());
     for (key, value) in layers.iter().flatten() {
-        if !current.contains_key(key) {
-            return Err(unknown(key, current.keys().chain(also)));
+        if !known.contains(key) {
+            return Err(unknown(key, known.iter().chain(also)));
         }
         current.insert(key.clone(), value.clone());
         // Reading the whole after each key is what ties a type error to its key.
