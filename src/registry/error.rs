@@ -40,6 +40,8 @@ pub enum RegistryError {
     Denied { doing: String, said: String },
     #[error("cannot {doing}: the registry answered {status}{}", in_brackets(.said))]
     Status { doing: String, status: StatusCode, said: String, retry_after: Option<Duration> },
+    #[error("cannot {doing}: the registry lost what it had been sent")]
+    Lost { doing: String },
     #[error("there is no {0}")]
     NotFound(String),
     #[error("{what} broke off after {found} of {expected} bytes")]
@@ -105,9 +107,33 @@ impl RegistryError {
                 let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
                 status.is_server_error() || passing.contains(status)
             }
-            Self::Truncated { .. } => true,
+            Self::Truncated { .. } | Self::Lost { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the registry said no.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::Denied { .. }
+                | Self::Status { .. }
+                | Self::NotFound(_)
+        )
+    }
+
+    /// Whether nothing can be had from this registry, so that another may be asked.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_refusal()
+            || matches!(
+                self,
+                Self::Transport { .. }
+                    | Self::Tls { .. }
+                    | Self::NoRegistry { .. }
+                    | Self::Token { .. }
+                    | Self::Helper { .. }
+            )
     }
 
     /// Whether what arrived was not what its name says.
