@@ -24,8 +24,9 @@ use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
 Runs the image, config and data of RUN again, in runs/replay, and compares the metric chain step by
-step. A run or an image that is not here is fetched from its registry. KEY=VALUE says what is to be otherwise: data=FILE.yaml where the data set lies now, or a setting,
-to see from which step on it matters.
+step. A run or an image that is not here is fetched from its registry. KEY=VALUE says what is to be
+otherwise: data=FILE.yaml where the data set lies now, or a setting, to see from which step on it
+matters.
 
 Exit status: 0 identical (or, on other hardware under fast numerics, within tolerance, which is said);
 1 something differs, or the run cannot be replayed; 2 bad usage or something unexpected.";
@@ -104,6 +105,7 @@ fn fetch_image(
         return Ok(());
     }
     let policy = Policy::of(settings)?;
+    let mut failed = None;
     for name in iter::once(&source.reference).chain(&settings.registries.images) {
         let Ok(place) = name.parse::<Place>() else { continue };
         let fetched = context.runtime.block_on(async {
@@ -114,10 +116,11 @@ fn fetch_image(
         });
         match fetched {
             Err(RegistryError::NotFound(_)) => {}
+            Err(error) if error.is_unavailable() => failed = failed.or(Some(error)),
             fetched => return Ok(fetched?),
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
