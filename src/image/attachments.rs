@@ -19,8 +19,6 @@ pub const SPDX: &str = super::sbom::MEDIA_TYPE;
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 pub const LOCK: &str = "application/vnd.ybox.lock.v1+yaml";
 
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
 /// In a list, on an image that was assembled by `ybox build` on this machine.
 const BUILT_HERE: &str = "ybox.built-here";
 
@@ -181,11 +179,11 @@ impl Store {
         let place = self.layout.display();
         let failed = || ImageError::io(format!("write what is attached to the image to {place}"));
         let put = |bytes: &[u8]| self.blobs.put(bytes).map_err(failed());
-        put(EMPTY)?;
+        put(oci::EMPTY)?;
         put(&attachment.bytes)?;
         let content = oci::describe(MediaType::from(attachment.kind), &attachment.bytes);
         let mut manifest =
-            oci::manifest(oci::describe(MediaType::from(EMPTY_TYPE), EMPTY), vec![content]);
+            oci::manifest(oci::describe(MediaType::EmptyJSON, oci::EMPTY), vec![content]);
         manifest.set_artifact_type(Some(MediaType::from(attachment.kind)));
         manifest.set_subject(Some(subject.clone()));
         let bytes = oci::bytes(&manifest);

@@ -44,7 +44,7 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::DOCKER_CONFIG;
+pub use adopt::{DOCKER_CONFIG, Described};
 pub use archive::Archive;
 pub use arrival::Arrival;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
