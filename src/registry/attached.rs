@@ -89,15 +89,14 @@ impl Repository {
         for kind in [SIGNATURES, ATTESTATIONS] {
             artifacts.extend(self.pull_collection(manifest, kind).await?);
         }
-        let is_document = |d: &&Descriptor| {
-            let kind = d.artifact_type().as_ref().map(MediaType::to_string);
-            kind.is_some_and(|kind| DOCUMENTS.contains(&kind.as_str()))
+        let document = |d: Descriptor| {
+            let kind = d.artifact_type().as_ref().map(MediaType::to_string)?;
+            DOCUMENTS.contains(&kind.as_str()).then_some((d, kind))
         };
-        let listed = self.referrers(manifest, None).await?;
-        for descriptor in listed.iter().filter(is_document).take(MOST_ARTIFACTS) {
-            let kind = descriptor.artifact_type().as_ref().map(MediaType::to_string);
-            let version = Version::Digest(oci::digest_of(descriptor)?);
-            let artifact = self.pull_artifact(&version, kind.unwrap_or_default()).await?;
+        let listed = self.referrers(manifest, None).await?.into_iter();
+        for (descriptor, kind) in listed.filter_map(document).take(MOST_ARTIFACTS) {
+            let version = Version::Digest(oci::digest_of(&descriptor)?);
+            let artifact = self.pull_artifact(&version, kind).await?;
             let artifact =
                 artifact.ok_or_else(|| RegistryError::NotFound(self.called(&version)))?;
             if is_about(&artifact, manifest)? {
