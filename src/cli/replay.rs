@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::io::{self, Write};
 use std::iter;
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -76,32 +75,32 @@ impl Args {
     }
 }
 
-/// The folder of the run, which is pulled if it is in a registry; its image, too.
-fn folder(args: &Args, context: &Context, store: &Store) -> Result<PathBuf, Failure> {
+/// The run, which is pulled if it is in a registry; its image, too.
+fn find(args: &Args, context: &Context, store: &Store) -> Result<Recorded, Failure> {
     let directory = context.directory()?;
     match (find_folder(&directory, &args.run), args.run.parse::<Place>()) {
-        (Err(_), Ok(place)) => Ok(pull_run(&place, args.registry, context, store)?.folder),
+        (Err(_), Ok(place)) => {
+            Ok(replay::read(&pull_run(&place, args.registry, context, store)?.folder)?)
+        }
         (found, _) => {
-            let folder = found?;
-            fetch_image(&folder, args.registry, context, store)?;
-            Ok(folder)
+            let recorded = replay::read(&found?)?;
+            fetch_image(&recorded, args.registry, context, store)?;
+            Ok(recorded)
         }
     }
 }
 
-/// Fetches the image of the run in `folder` by its digest, if it is not in the store but the run or
+/// Fetches the image of a run by its digest, if it is not in the store but the run or
 /// the settings say which registry has it.
 fn fetch_image(
-    folder: &Path,
+    recorded: &Recorded,
     registry: RegistryFlags,
     context: &Context,
     store: &Store,
 ) -> Result<(), Failure> {
-    // What is wrong with a run folder is said by who needs it.
-    let Ok(recorded) = Recorded::read(folder, "replayed") else { return Ok(()) };
     let (source, config) = (&recorded.beginning.image, recorded.beginning.inputs.image);
     let settings = &context.settings;
-    if settings.downloads.offline || store.images()?.iter().any(|image| image.config == config) {
+    if settings.downloads.offline || !store.with_config(&config)?.is_empty() {
         return Ok(());
     }
     let policy = Policy::of(settings)?;
@@ -126,17 +125,16 @@ fn fetch_image(
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let directory = context.directory()?;
     let store = Store::open(&context.settings)?;
-    let folder = folder(&args, context, &store)?;
+    let recorded = find(&args, context, &store)?;
     let data = args.data.iter().map(|data| format!("data={data}"));
     let request = Request {
         extent: args.extent(),
-        run: folder.display().to_string(),
         changes: args.changes.iter().cloned().chain(data).collect(),
         from_checkpoint: args.from_checkpoint,
         directory: directory.clone(),
     };
     let known = OnceCell::new();
-    let replay = replay::order(&request, &store, &|asked| {
+    let replay = replay::order(recorded, &request, &store, &|asked| {
         run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("a training has its compute settled");
