@@ -10,6 +10,7 @@ pub mod diff;
 pub mod doctor;
 pub mod engine;
 pub mod fetch;
+mod http;
 pub mod image;
 pub mod lock;
 mod parallel;

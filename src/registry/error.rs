@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use ybox_spec::Digest;
 
+use crate::http::{CertificatesError, is_passing};
 use crate::image::ImageError;
 use crate::record::ParcelError;
 use crate::trust::TrustError;
@@ -18,8 +19,8 @@ pub enum RegistryError {
     NoHost { reference: String },
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
-    #[error("cannot read the certificates in {path}")]
-    Certificates { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     #[error("this is offline, and {host} would have to be asked")]
     Offline { host: String },
     #[error("cannot reach the registry {host} over TLS")]
@@ -103,10 +104,7 @@ impl RegistryError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Transport { source, .. } => !source.is_builder() && !source.is_redirect(),
-            Self::Status { status, .. } => {
-                let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
-                status.is_server_error() || passing.contains(status)
-            }
+            Self::Status { status, .. } => is_passing(*status),
             Self::Truncated { .. } | Self::Lost { .. } => true,
             _ => false,
         }

@@ -265,3 +265,18 @@ fn two_pulls_at_once_share_the_work() {
         assert_eq!(read, 1, "each layer is fetched once");
     }
 }
+
+#[test]
+fn a_greeting_that_breaks_off_is_sent_again() {
+    let Some(registry) = Registry::start() else { return };
+    let (project, image) = large(1);
+    told(&mut push(&project, &registry.place("a/b:v1")));
+    let greetings = AtomicUsize::new(0);
+    let proxy = Proxy::start(registry.port, move |_, request| {
+        let first = request.path == "/v2/" && greetings.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Fault::HangUp } else { Fault::None }
+    });
+    let to = home();
+    told(&mut ybox(to.path(), &["pull", &proxy.place("a/b:v1"), "--insecure"]));
+    check(to.path(), &image);
+}
