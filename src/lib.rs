@@ -1,6 +1,10 @@
 //! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
 //! verifiable results.
 
+// First: its macros are those of all that follows.
+#[macro_use]
+mod print;
+
 pub mod cdi;
 mod check;
 pub mod cli;
