@@ -114,7 +114,8 @@ impl Upload<'_> {
             let Err(error) = self.attempt(&mut current).await else { return Ok(()) };
             self.blame(&error)?;
             if error.is_transient() {
-                session = self.resume(&current).await;
+                // What broke off may still be written to one of which the registry has nothing yet.
+                session = self.resume(&current).await.filter(|session| session.offset > 0);
             }
             let got = session.as_ref().map_or(0, |session| session.offset);
             if got > furthest {

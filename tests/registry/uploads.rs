@@ -99,3 +99,15 @@ fn where_a_mount_is_refused_the_blob_is_sent() {
         assert!(proxy.requests().iter().any(|request| request.path.contains("mount=")));
     }
 }
+
+#[test]
+fn an_upload_of_which_nothing_arrived_begins_anew() {
+    let sent = std::sync::atomic::AtomicUsize::new(0);
+    let proxy = stand_in(move |method| match method {
+        "PUT" if sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 => Fault::HangUp,
+        "PUT" => Fault::Status(201, "X: y"),
+        _ => Fault::Status(204, "Range: 0-0"),
+    });
+    assert_eq!(push_zeros(&proxy, 10).unwrap(), Pushed::Sent);
+    assert_eq!((count(&proxy, "POST"), count(&proxy, "PUT")), (2, 2));
+}
