@@ -54,7 +54,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     }
     let image = find(&store, &place, args.image.as_deref())?;
     // A digest alone gives no name.
-    let tag = (place.tag.is_some() || place.digest.is_none()).then(|| place.tag_or_latest());
+    let tag = place.local().tag;
     if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
         return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
     }
@@ -65,7 +65,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         let sent = repository.push_image(&store, &image, &progress).await?;
         repository.push_attached(&store, &image, key.as_ref()).await?;
         // Under its tag only when what goes with it is there.
-        if let Some(tag) = tag {
+        if let Some(tag) = &tag {
             repository.tag_image(&store, &image, tag).await?;
         }
         Ok::<_, RegistryError>(sent)
@@ -123,20 +123,22 @@ fn find(store: &Store, place: &Place, image: Option<&str>) -> Result<StoredImage
 }
 
 fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: bool) {
-    let name = format!("{}:{}", place.name(), place.tag_or_latest());
+    let tagged = place.local().tag.map_or(place.name(), |tag| format!("{}:{tag}", place.name()));
     let pinned = format!("{}@{}", place.name(), image.manifest);
+    // A digest alone gives no name.
+    let reference = if place.local().tag.is_some() { &tagged } else { &pinned };
     if json {
         println!(
             "{}",
             json!({
-                "reference": name, "pinned": pinned, "manifest": image.manifest,
+                "reference": reference, "pinned": pinned, "manifest": image.manifest,
                 "config": image.config, "bytes": sent,
             })
         );
         return;
     }
     tell(sent, start);
-    println!("{name}@{}", image.manifest);
+    println!("{tagged}@{}", image.manifest);
 }
 
 fn tell(sent: &Sent, start: Instant) {
