@@ -45,7 +45,7 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::DOCKER_CONFIG;
+pub use adopt::{DOCKER_CONFIG, Described};
 pub use archive::Archive;
 pub use arrival::Arrival;
 pub use artifact::Artifact;
