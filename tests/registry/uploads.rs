@@ -24,7 +24,7 @@ fn stand_in(to_upload: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Proxy 
 }
 
 /// Pushes a file of so many zeros.
-fn push_zeros(proxy: &Proxy, size: u64) -> Result<Pushed, RegistryError> {
+fn push_zeros(proxy: &Proxy, size: u64) -> Result<Pushed, Box<RegistryError>> {
     let dir = home();
     let path = dir.path().join("zeros");
     File::create(&path).unwrap().set_len(size).unwrap();
@@ -33,11 +33,12 @@ fn push_zeros(proxy: &Proxy, size: u64) -> Result<Pushed, RegistryError> {
     let settings = Settings { downloads, ..Settings::of_home(dir.path().into()) };
     let place: Place = proxy.place("a/b").parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    let pushed = runtime.block_on(async {
         let flags = RegistryFlags { insecure: true };
         let repository = connect(&settings, &place, flags).await?;
         repository.push_file((&digest, size), &path, &[], &Bar::hidden()).await
-    })
+    });
+    pushed.map_err(Box::new)
 }
 
 fn count(proxy: &Proxy, method: &str) -> usize {
@@ -72,7 +73,7 @@ fn a_registry_that_loses_uploads_is_told_as_that() {
 fn what_is_refused_for_good_is_not_asked_about_again() {
     let proxy = stand_in(|_| Fault::Status(403, "X: y"));
     let error = push_zeros(&proxy, 1000).unwrap_err();
-    assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
+    assert!(matches!(*error, RegistryError::Denied { .. }), "{error}");
     assert_eq!((count(&proxy, "PUT"), count(&proxy, "GET")), (1, 1), "a greeting alone is a GET");
 }
 
