@@ -23,6 +23,14 @@ pub struct Asked {
     pub amp: Amp,
 }
 
+impl Asked {
+    /// Whether it means a GPU: by its device, or by an image that is made for one.
+    fn for_gpu(&self) -> bool {
+        let cuda = self.variant.is_some_and(|variant| variant != Variant::Cpu);
+        self.device.is_gpu() || (self.device == Device::Auto && cuda)
+    }
+}
+
 /// The same with nothing left open.
 #[derive(Debug, Clone)]
 pub struct Settled {
@@ -53,7 +61,7 @@ pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
         variant: asked.variant,
         device: asked.device.clone(),
         attention: asked.compute.attention,
-        dtype: asked.device.is_gpu().then(|| dtype(asked.amp)).flatten(),
+        dtype: asked.for_gpu().then(|| dtype(asked.amp)).flatten(),
         numerics: Some(asked.compute.numerics),
     };
     match plan::plan(facts, &request, &Tables::built_in()) {
@@ -66,7 +74,7 @@ pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
         }
         Err(refused) => Err(refused.refusals.first().map_or_else(
             || Failure::new(refused.to_string(), 1),
-            |first| failure(first, asked.device.is_gpu()),
+            |first| failure(first, asked.for_gpu()),
         )),
     }
 }
@@ -198,6 +206,22 @@ mod tests {
         let failure = on_gpus(&facts, "0", Amp::Auto).unwrap_err();
         assert!(failure.what.starts_with("driver-too-old: "), "{failure}");
         assert_eq!(failure.exit, 1);
+    }
+
+    #[test]
+    fn an_image_for_gpus_says_what_a_device_that_is_left_open_means() {
+        let on = |hardware: &str, amp| {
+            let facts = plan::pretend(hardware, &Tables::built_in()).unwrap();
+            let compute = Compute { numerics: Numerics::Fast, ..Compute::default() };
+            let variant = Some(Variant::Cuda13);
+            settle(&facts, &Asked { device: Device::Auto, variant, compute, amp })
+        };
+        let off = on("A100", Amp::Off).unwrap();
+        assert_eq!((off.compute.attention, off.amp), (AttentionPath::Efficient, Amp::Off));
+        let auto = on("A100", Amp::Auto).unwrap();
+        assert_eq!((auto.compute.attention, auto.amp), (AttentionPath::Flash, Amp::Bf16));
+        let refused = on("T4", Amp::Bf16).unwrap_err();
+        assert!(refused.what.starts_with("dtype-not-on-arch: "), "{refused}");
     }
 
     #[test]
