@@ -1,7 +1,8 @@
 //! Why an engine can't hand GPUs to a container: each reason with its code, a sentence, and what to
-//! do. Found when a run is about to start, since only then the engine is known.
+//! do. Found when a run is about to start: the engine, or the memory for several GPUs, is known then.
 
 use super::code::Code;
+use super::offers::PODMAN;
 
 /// `devices` are as the engine was asked for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,6 @@ pub enum HandOver {
     /// Its API passes over what it is asked for.
     PodmanTooOld {
         have: String,
-        need: &'static str,
     },
     NoCdiSpec {
         folders: String,
@@ -53,10 +53,13 @@ impl HandOver {
             Self::ToolkitMissing { engine, reason } => {
                 format!("{engine} has no NVIDIA runtime to hand a GPU over with: {reason}")
             }
-            Self::PodmanTooOld { have, need } => format!(
-                "podman {have} passes over the GPUs that its API is asked for; {need} is the first \
-                 that does not"
-            ),
+            Self::PodmanTooOld { have } => {
+                let (major, minor) = PODMAN;
+                format!(
+                    "podman {have} passes over the GPUs that its API is asked for; {major}.{minor} \
+                     is the first that does not"
+                )
+            }
             Self::NoCdiSpec { folders } => {
                 format!("no CDI specification of NVIDIA devices lies in {folders}")
             }

@@ -10,6 +10,7 @@ mod code;
 mod compute;
 mod handover;
 pub mod memory;
+mod offers;
 mod peers;
 mod pretend;
 mod refusal;
@@ -26,6 +27,7 @@ use ybox_spec::config::{AttentionPath, Numerics};
 
 pub use code::Code;
 pub use handover::HandOver;
+pub use offers::{Offer, offers, podman_hands_over};
 pub use pretend::{PretendError, pretend};
 pub use refusal::{GpuLabel, Refusal};
 pub use report::{SCHEMA, human, json};
