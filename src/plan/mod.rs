@@ -23,6 +23,7 @@ mod target;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Numerics};
 
 pub use code::Code;
@@ -81,6 +82,24 @@ impl Dtype {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
             Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The mixed precision that computes in it.
+    pub fn amp(self) -> Amp {
+        match self {
+            Self::Fp32 => Amp::Off,
+            Self::Fp16 => Amp::Fp16,
+            Self::Bf16 => Amp::Bf16,
+        }
+    }
+
+    /// What a run with `amp=auto` computes in where this is the device's own: fp16 has to be asked
+    /// for, since its losses need scaling.
+    pub fn of_amp_auto(self) -> Self {
+        match self {
+            Self::Bf16 => Self::Bf16,
+            Self::Fp16 | Self::Fp32 => Self::Fp32,
         }
     }
 }

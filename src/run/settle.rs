@@ -121,10 +121,9 @@ fn memory(memory: &Memory) -> Option<u64> {
 
 /// `auto` takes bf16 where the device's own number format is that.
 fn settle_amp(asked: Amp, device: Dtype, numerics: Numerics) -> Result<Amp, Failure> {
-    let amp = match (asked, device) {
-        (Amp::Auto, Dtype::Bf16) => Amp::Bf16,
-        (Amp::Auto, Dtype::Fp16 | Dtype::Fp32) => Amp::Off,
-        (asked, _) => asked,
+    let amp = match asked {
+        Amp::Auto => device.of_amp_auto().amp(),
+        asked => asked,
     };
     if amp != Amp::Off && numerics == Numerics::Portable {
         let why = format!(

@@ -23,7 +23,7 @@ pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};
 pub use launch::{Launch, PeerAccess, text};
-pub use ranges::{SCALES, model_names};
+pub use ranges::{SCALES, check_imgsz, model_names};
 pub use train::{Compat, Freeze, LAST_LAYER, OptimizerChoice, SINGLE_CLASS, TrainConfig};
 
 /// Domain of the config hash. A change to the meaning of any key forces a new version.
