@@ -60,10 +60,13 @@ take_steps() { # NAME POLICY ATTENTION AMP
 "$ybox" probe --json > "$work/probe.json"
 "$ybox" plan --json "device=$device" --model "$model" --batch "$batch" --imgsz "$imgsz" \
   > "$work/plan.json" || true
+# A plan that failed says nothing: the table says that nothing was predicted.
+[ -s "$work/plan.json" ] || echo '{}' > "$work/plan.json"
 nvidia-smi --query-gpu=name,uuid,driver_version,compute_cap,memory.total --format=csv,noheader,nounits \
   > "$work/smi.csv" 2> /dev/null || true
 attention=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("attention", "safe"))' "$work/plan.json")
-dtype=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("dtype", "fp32"))' "$work/plan.json")
+# What a run computes in, which the predicted memory is for.
+dtype=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("memory", {}).get("dtype", "fp32"))' "$work/plan.json")
 amp=${dtype/fp32/off}
 
 ask attention attention

@@ -89,7 +89,7 @@ fn a_training_whose_time_is_spent_goes_on_with_more() {
     assert_eq!((finished.status, finished.run_hash), (Status::Completed, whole.run_hash));
     assert_eq!(hours(&place), None);
     for (task, argument, expected) in [
-        (Task::Train, "time=0", "time: 0 is outside"),
+        (Task::Train, "time=0", "time: 0 is not above 0 and at most 1000000"),
         (Task::Val, "time=1", "`time` is a setting of train, not of val"),
     ] {
         let failure = place.run(task, &[argument]).unwrap_err();

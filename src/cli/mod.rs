@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ybox_spec::exit;
 
 use crate::settings::{self, Settings};
 use crate::ui::download::Progress;
@@ -124,7 +125,7 @@ impl Context {
 pub enum ExitStatus {
     Yes,
     No,
-    /// Stopped by Ctrl-C after saving: 130, as shells count it.
+    /// Stopped by Ctrl-C after saving.
     Interrupted,
 }
 
@@ -137,7 +138,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(ExitStatus::Yes) => ExitCode::SUCCESS,
         Ok(ExitStatus::No) => ExitCode::from(1),
-        Ok(ExitStatus::Interrupted) => ExitCode::from(130),
+        Ok(ExitStatus::Interrupted) => ExitCode::from(exit::INTERRUPTED),
         Err(failure) => {
             eprint!("{failure}");
             ExitCode::from(failure.exit)

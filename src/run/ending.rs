@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use ybox_spec::batch::BatchPlan;
 use ybox_spec::config::{AutoCheckpointing, Checkpointing, Config};
 use ybox_spec::events::{Event, Line};
+use ybox_spec::exit;
 use ybox_spec::record::Status;
 use ybox_spec::shortage;
 
@@ -19,12 +20,6 @@ const LAST_WORDS: usize = 5;
 
 /// Exit status of a trainer that was sent SIGKILL: not every engine knows of the kernel's reason.
 const KILLED: i32 = 137;
-
-/// Exit status of a trainer that saved and stopped on request.
-const INTERRUPTED: i32 = 130;
-
-/// That of one that did so because its time is spent.
-const OUT_OF_TIME: i32 = 124;
 
 /// What the trainer said that decides how its end is told.
 #[derive(Default)]
@@ -72,10 +67,10 @@ pub fn status(
     if ended.code == 0 {
         return Ok(Status::Completed);
     }
-    if ended.code == INTERRUPTED && heard.failed.is_none() {
+    if ended.code == i32::from(exit::INTERRUPTED) && heard.failed.is_none() {
         return Ok(Status::Interrupted);
     }
-    if ended.code == OUT_OF_TIME && heard.failed.is_none() {
+    if ended.code == i32::from(exit::OUT_OF_TIME) && heard.failed.is_none() {
         return Ok(Status::OutOfTime);
     }
     if stop.load(Ordering::SeqCst) >= 2 {

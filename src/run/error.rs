@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use ybox_spec::config::Task;
 use ybox_spec::dataset::DataSetError;
 use ybox_spec::events::OUT_OF_MEMORY;
+use ybox_spec::exit;
 use ybox_spec::overrides::ConfigError;
 use ybox_spec::weights::WeightsError;
 
 use crate::ui::{DISK_FULL, Explain};
-
-/// Apart from other failures, so that scripts can try again with less.
-const OUT_OF_MEMORY_EXIT: u8 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -173,7 +171,8 @@ impl Explain for RunError {
 
     fn exit(&self) -> u8 {
         match self {
-            _ if self.is_out_of_memory() => OUT_OF_MEMORY_EXIT,
+            // Apart from other failures, so that scripts can try again with less.
+            _ if self.is_out_of_memory() => exit::OUT_OF_MEMORY,
             Self::OtherModel { .. }
             | Self::OtherClasses { .. }
             | Self::DataSet(_)

@@ -4,6 +4,7 @@
 //! Nothing in this crate talks to a network, an engine or a GPU; it reads and writes files at most.
 
 pub mod amp;
+pub mod architecture;
 pub mod augmentation;
 pub mod batch;
 pub mod canonical;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod dataset;
 pub mod digest;
 pub mod events;
+pub mod exit;
 pub mod files;
 pub mod footprint;
 pub mod intervention;

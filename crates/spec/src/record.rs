@@ -56,8 +56,7 @@ impl Inputs {
 }
 
 /// `start.json`: what a run was started with, written before the first step, and again only where an
-/// automatic batch is halved. Who
-/// goes on with the run, or repeats it, goes by this.
+/// automatic batch is halved. Who goes on with the run, or repeats it, goes by this.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Beginning {
     pub schema: String,

@@ -17,7 +17,7 @@ use std::ffi::{CStr, c_char};
 
 pub use autocast::{Precision, autocast};
 pub use checkpoint::{Pass, checkpoint};
-pub use late::load;
+pub use late::{load, open_library};
 pub use memory::{Counted, Counter, GpuMemory, forget_gpu_peak, gpu_memory};
 pub use norm_silu::{Norm, norm_silu};
 

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use ybox_spec::batch::BatchPlan;
 use ybox_spec::config::{CacheChoice, Checkpointing, TrainConfig};
 use ybox_spec::events::Event;
+use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching;
-use crate::device::DeviceArg;
+use crate::device::On;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::stop::{INTERRUPTED, Stop};
+use crate::stop::Stop;
 use crate::train::{Needs, USABLE, advice};
 use crate::{memory, numerics};
 
@@ -27,8 +28,8 @@ pub struct Args {
     pub out: PathBuf,
     #[arg(long, value_name = "POLICY")]
     checkpointing: Checkpointing,
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// The most memory to plan with
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemorySize>,
@@ -60,7 +61,7 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
     emit.note("measuring-memory", "batch=auto: measuring two small batches");
     let planned = plan(args, config);
     if stop.requested() {
-        return ExitCode::from(INTERRUPTED);
+        return ExitCode::from(exit::INTERRUPTED);
     }
     match planned {
         Ok(plan) => {
@@ -75,7 +76,7 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
 }
 
 fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
-    numerics::use_device(args.device.0)?;
+    numerics::use_device(args.on.device())?;
     let free = memory::available_bytes(numerics::device());
     let advice = || advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
     let needs = Needs::measure(&args.config, args.checkpointing)

@@ -44,10 +44,7 @@ impl Caching {
         };
         let memory = match choice {
             CacheChoice::Auto => DEFAULT_BYTES,
-            CacheChoice::Ram => {
-                memory::available_under(memory, memory::available_bytes(Device::Cpu), Device::Cpu)
-                    / PART_OF_MEMORY
-            }
+            CacheChoice::Ram => memory::available(memory, Device::Cpu) / PART_OF_MEMORY,
             CacheChoice::Off | CacheChoice::Disk => 0,
         };
         Ok(Self { choice, disk, before: Counted::default(), memory })

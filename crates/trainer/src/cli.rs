@@ -13,16 +13,17 @@ use ybox_spec::config::{
     AutoCheckpointing, CacheChoice, CheckpointEvery, Checkpointing, Config, Task, TrainConfig,
 };
 use ybox_spec::events::Event;
+use ybox_spec::exit;
 use ybox_spec::memory::MemorySize;
 
 use crate::caching::Caching;
-use crate::device::DeviceArg;
+use crate::device::On;
 use crate::emit::Emitter;
 use crate::error::TrainerError;
 use crate::job::{Job, Outcome, StopAfter};
 use crate::made_from;
 use crate::numerics;
-use crate::stop::{INTERRUPTED, OUT_OF_TIME, Stop};
+use crate::stop::Stop;
 use crate::{batch, check, convert, export, out_of_memory, predict, train, val};
 
 /// The YOLOv12 trainer of ybox.
@@ -63,9 +64,8 @@ struct TaskArgs {
     /// Weights to validate, to predict with, to export, or to start training from
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Where to compute: cpu, or a GPU like cuda:0, counted among those that are visible here
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// Loader threads
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -111,8 +111,8 @@ struct MeasureArgs {
     config: PathBuf,
     policy: Checkpointing,
     batch: u32,
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
 }
 
 pub fn main() -> ExitCode {
@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let ended = out_of_memory::noticed(|| run(&config, args.device.0, &mut job))
+    let ended = out_of_memory::noticed(|| run(&config, args.on.device(), &mut job))
         .unwrap_or_else(|shortage| Err(shortage.error(&config, job.checkpointing)));
     match ended {
         Ok(Outcome::Finished) => {
@@ -143,11 +143,11 @@ pub fn main() -> ExitCode {
         }
         Ok(Outcome::Interrupted { epoch }) => {
             job.emit.say(Event::Interrupted { epoch });
-            ExitCode::from(INTERRUPTED)
+            ExitCode::from(exit::INTERRUPTED)
         }
         Ok(Outcome::OutOfTime { epoch }) => {
             job.emit.say(Event::OutOfTime { epoch });
-            ExitCode::from(OUT_OF_TIME)
+            ExitCode::from(exit::OUT_OF_TIME)
         }
         Err(error) => {
             job.emit.say(error.to_event());
@@ -160,7 +160,7 @@ fn measure(args: &MeasureArgs) -> ExitCode {
     let measured = read_train_config(&args.config).and_then(|config| {
         let config = TrainConfig { batch: args.batch, ..config };
         let policy = AutoCheckpointing::Is(args.policy);
-        let device = args.device.0;
+        let device = args.on.device();
         out_of_memory::noticed(|| train::measure(&config, args.policy, device))
             .unwrap_or_else(|shortage| Err(shortage.error(&Config::Train(config), policy)))
     });
@@ -171,10 +171,7 @@ fn measure(args: &MeasureArgs) -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error}");
-            match error {
-                TrainerError::OutOfMemory { .. } => ExitCode::from(train::OUT_OF_MEMORY),
-                other => ExitCode::from(other.exit_status()),
-            }
+            ExitCode::from(error.measuring_status())
         }
     }
 }

@@ -8,6 +8,20 @@ use tch::Device;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceArg(pub Device);
 
+/// The argument that a command takes for it.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct On {
+    /// Where to compute: cpu, or a GPU like cuda:0, counted among those that are visible here
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: DeviceArg,
+}
+
+impl On {
+    pub fn device(self) -> Device {
+        self.device.0
+    }
+}
+
 impl FromStr for DeviceArg {
     type Err = String;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ybox_picture::SaveError;
 use ybox_spec::events::{Event, OUT_OF_MEMORY};
+use ybox_spec::exit;
 use ybox_spec::manifest::ManifestError;
 
 use crate::convert::ConvertError;
@@ -94,9 +95,6 @@ pub enum TrainerError {
     Torch(#[from] torch_ext::TorchError),
 }
 
-/// Exit status where the GPU that was asked for can't be used.
-pub const NO_GPU: u8 = 4;
-
 impl From<crate::cuda::Refusal> for TrainerError {
     fn from(refusal: crate::cuda::Refusal) -> Self {
         Self::Gpu(refusal)
@@ -107,8 +105,16 @@ impl TrainerError {
     /// How the process ends with it.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Gpu(_) => NO_GPU,
+            Self::Gpu(_) => exit::NO_GPU,
             _ => 1,
+        }
+    }
+
+    /// The same of a measurement, whose caller goes by want of memory.
+    pub fn measuring_status(&self) -> u8 {
+        match self {
+            Self::OutOfMemory { .. } => exit::OUT_OF_MEMORY,
+            other => other.exit_status(),
         }
     }
 

@@ -47,6 +47,11 @@ pub fn available_bytes(device: Device) -> u64 {
     left_in_group(Path::new("/sys/fs/cgroup")).map_or(machine, |left| machine.min(left))
 }
 
+/// Bytes that tensors on `device` may still take, if they may take at most `cap` in all.
+pub fn available(cap: Option<MemorySize>, device: Device) -> u64 {
+    available_under(cap, available_bytes(device), device)
+}
+
 /// Bytes that tensors on `device` may still take, of `there_is`, if they may take at most `cap` in
 /// all; on a CPU that is for the whole process.
 pub fn available_under(cap: Option<MemorySize>, there_is: u64, device: Device) -> u64 {

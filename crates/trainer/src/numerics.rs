@@ -2,6 +2,7 @@
 
 use std::arch::is_x86_feature_detected;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{
@@ -11,7 +12,7 @@ use torch_ext::{
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
-use crate::cuda;
+use crate::cuda::{self, Gpu};
 use crate::device;
 use crate::error::TrainerError;
 use crate::model::HEAD_DIM;
@@ -19,7 +20,7 @@ use crate::model::HEAD_DIM;
 static DEVICE: OnceLock<Device> = OnceLock::new();
 
 /// What makes convolutions (oneDNN), matrix products (MKL) and ATen's own kernels give the same
-/// bits on any CPU with AVX2. AVX2 convolutions are not among them: oneDNN sizes their blocks by
+/// bits on any CPU with AVX2 and FMA. AVX2 convolutions are not among them: oneDNN sizes their blocks by
 /// the L2 cache. What MKL's vector functions need beside it is in `roots`.
 const PORTABLE: [(&str, &str); 3] =
     [("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "AVX")];
@@ -59,16 +60,29 @@ pub fn apply(compute: &Compute, device: Device) -> Result<(), TrainerError> {
 
 /// Makes `device` the one that tensors live on, once.
 pub fn use_device(device: Device) -> Result<(), TrainerError> {
-    if let Device::Cuda(index) = device {
-        cuda::prepare(index)?;
+    match device {
+        Device::Cuda(index) => use_gpu(index, cuda::PATIENCE).map(drop),
+        _ => {
+            settle(device);
+            Ok(())
+        }
     }
+}
+
+/// The same for GPU `index`, whose driver may take `patience` to answer; gives what it says.
+pub fn use_gpu(index: usize, patience: Duration) -> Result<Gpu, TrainerError> {
+    let gpu = cuda::prepare(index, patience)?;
+    settle(Device::Cuda(index));
+    Ok(gpu)
+}
+
+fn settle(device: Device) {
     let used = DEVICE.get_or_init(|| device);
     assert_eq!(*used, device, "a process has one device");
-    Ok(())
 }
 
 /// Allows exactly the kernels of `path`: another path is an error, never a fallback.
-fn choose_attention(path: AttentionPath, device: Device) -> Result<(), TrainerError> {
+pub fn choose_attention(path: AttentionPath, device: Device) -> Result<(), TrainerError> {
     let (flash, mem_efficient) = match path {
         AttentionPath::Flash => (true, false),
         AttentionPath::Efficient if device.is_cuda() => (false, true),
@@ -91,17 +105,22 @@ pub fn try_attention(
     path: AttentionPath,
     precision: Option<Precision>,
 ) -> Result<(), TrainerError> {
-    let (kind, dtype) = match precision {
-        None => (Kind::Float, "fp32"),
-        Some(Precision::Fp16) => (Kind::Half, "fp16"),
-        Some(Precision::Bf16) => (Kind::BFloat16, "bf16"),
-    };
+    let (kind, dtype) = number_format(precision);
     try_kernel(path, kind).map_err(|reason| TrainerError::AttentionKernel {
         path: path.name(),
         dtype,
         device: device::name(device()),
         reason,
     })
+}
+
+/// What a forward pass in `precision` computes in, with its name.
+pub fn number_format(precision: Option<Precision>) -> (Kind, &'static str) {
+    match precision {
+        None => (Kind::Float, "fp32"),
+        Some(Precision::Fp16) => (Kind::Half, "fp16"),
+        Some(Precision::Bf16) => (Kind::BFloat16, "bf16"),
+    }
 }
 
 /// Runs the kernel of `path` on a few numbers; the reason where there is none.

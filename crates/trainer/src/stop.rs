@@ -4,11 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Exit status of what stopped on request.
-pub const INTERRUPTED: u8 = 130;
-/// Exit status of what stopped because its time is spent: that of `timeout(1)`.
-pub const OUT_OF_TIME: u8 = 124;
-
 /// Becomes true at the first SIGINT or SIGTERM.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);

@@ -107,6 +107,39 @@ fn library(folder: &Path, name: &str, source: &str, with: &[&str]) {
 }
 
 #[test]
+fn a_driver_is_asked_once_and_counts_as_ybox_does() {
+    let folder = TempDir::new().unwrap();
+    let source = r#"
+        #include <stdio.h>
+        #include <stdlib.h>
+        int cuInit(unsigned flags) {
+            const char *order = getenv("CUDA_DEVICE_ORDER");
+            fprintf(stderr, "asked with %s\n", order ? order : "nothing");
+            return (int)flags;
+        }
+        int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+        int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+        int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
+        int cuDeviceGetName(char *name, int size, int device) { *name = 0; return device * size; }
+        int cuDeviceGetAttribute(int *value, int attribute, int device) {
+            *value = attribute == 75 ? 8 : 0;
+            return device;
+        }
+    "#;
+    library(folder.path(), "libcuda.so.1", source, &[]);
+    let output = Command::new(env!("CARGO_BIN_EXE_ytrain"))
+        .args(["check", "device", "--device", "cuda:0"])
+        .env("LD_LIBRARY_PATH", folder.path())
+        .env_remove("CUDA_DEVICE_ORDER")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let asked: Vec<_> = said.lines().filter(|line| line.starts_with("asked")).collect();
+    assert_eq!(asked, ["asked with PCI_BUS_ID"], "{said}");
+    assert!(said.contains("libtorch_cuda.so"), "{said}");
+}
+
+#[test]
 fn a_library_that_is_missing_is_named() {
     let folder = TempDir::new().unwrap();
     StandIn::new(folder.path(), &t4());

@@ -58,6 +58,20 @@ fn checkpoints(run: &Run) -> Vec<PathBuf> {
     found
 }
 
+fn undisturbed(data: &Data) -> Run {
+    let run = data.run(&short());
+    run.finish(&["--checkpoint-every", "0"]);
+    run
+}
+
+/// With two checkpoints.
+fn stopped_after_nine(data: &Data) -> Run {
+    let run = data.run(&short());
+    let stop = ["--resume", "--checkpoint-every", "2", "--stop-after-steps", "9"];
+    run.train(&stop).output().unwrap();
+    run
+}
+
 /// Interrupts the training after each number of steps in turn, and then finishes it.
 fn in_pieces(data: &Data, pieces: &[&str]) -> Run {
     let run = data.run(&short());
@@ -72,8 +86,7 @@ fn in_pieces(data: &Data, pieces: &[&str]) -> Run {
 #[test]
 fn pieces_make_the_whole_and_are_told() {
     let data = Data::of(PICTURES);
-    let whole = data.run(&short());
-    whole.finish(&["--checkpoint-every", "0"]);
+    let whole = undisturbed(&data);
     assert!(!whole.path("checkpoint").exists());
     let pieces = in_pieces(&data, &["1", "4", "5", "9"]);
     same(&whole, &pieces);
@@ -93,8 +106,7 @@ fn pieces_make_the_whole_and_are_told() {
 #[test]
 fn spent_times_make_the_whole_too() {
     let data = Data::of(PICTURES);
-    let whole = data.run(&short());
-    whole.finish(&["--checkpoint-every", "0"]);
+    let whole = undisturbed(&data);
     let run = data.run(&short());
     let mut starts = (0..14).map(|start| (f64::from(1 << start) - 1.0) * 2e-5);
     let codes = starts.by_ref().map(|hours| {
@@ -112,11 +124,8 @@ fn spent_times_make_the_whole_too() {
 #[test]
 fn a_damaged_checkpoint_is_passed_over_and_that_of_another_run_is_refused() {
     let data = Data::of(PICTURES);
-    let whole = data.run(&short());
-    whole.finish(&["--checkpoint-every", "0"]);
-    let run = data.run(&short());
-    let stop = ["--resume", "--checkpoint-every", "2", "--stop-after-steps", "9"];
-    run.train(&stop).output().unwrap();
+    let whole = undisturbed(&data);
+    let run = stopped_after_nine(&data);
     let kept = checkpoints(&run);
     assert_eq!(kept.len(), 2);
 
@@ -143,12 +152,8 @@ fn a_damaged_checkpoint_is_passed_over_and_that_of_another_run_is_refused() {
 #[test]
 fn trouble_with_files_gives_no_checkpoint_up() {
     let data = Data::of(PICTURES);
-    let whole = data.run(&short());
-    whole.finish(&["--checkpoint-every", "0"]);
-    let run = data.run(&short());
-    run.train(&["--resume", "--checkpoint-every", "2", "--stop-after-steps", "9"])
-        .output()
-        .unwrap();
+    let whole = undisturbed(&data);
+    let run = stopped_after_nine(&data);
     let (kept, results) = (checkpoints(&run), run.path("results.csv"));
     fs::remove_file(&results).unwrap();
     fs::create_dir(&results).unwrap();
@@ -159,6 +164,17 @@ fn trouble_with_files_gives_no_checkpoint_up() {
     assert_eq!(checkpoints(&run), kept);
 
     fs::remove_dir(&results).unwrap();
+    let (folder, aside) = (run.path("checkpoint"), run.path("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let output = run.train(&["--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("cannot go on from") && said.contains("cannot read it"), "{said}");
+    assert!(!results.exists(), "nothing was made anew");
+
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
     fs::remove_file(run.path("events.out.tfevents.ybox")).unwrap();
     run.finish(&["--resume"]);
     same(&whole, &run);
@@ -220,8 +236,7 @@ fn moments(kills: u64) -> impl Iterator<Item = Moment> {
 
 fn survives(kills: u64) {
     let data = Data::of(PICTURES);
-    let whole = data.run(&short());
-    whole.finish(&["--checkpoint-every", "0"]);
+    let whole = undisturbed(&data);
     for (number, moments) in (1..).zip(moments(kills).collect::<Vec<_>>().chunks(5)) {
         let run = data.run(&short());
         moments.iter().for_each(|moment| kill_at(&run, *moment));

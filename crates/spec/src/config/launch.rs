@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::cache::CacheChoice;
 use super::cadence::CheckpointEvery;
 use super::checkpointing::{AutoCheckpointing, Checkpointing};
-use super::ranges::within;
+use super::ranges::{above_zero, within};
 use crate::memory::MemorySize;
 use crate::overrides::{ConfigError, Schema};
 
@@ -114,7 +114,7 @@ impl Schema for Launch {
         let every = self.checkpoint_every.parse::<CheckpointEvery>();
         every.map_err(|reason| ConfigError::Value { key: "checkpoint_every".into(), reason })?;
         if let Some(hours) = self.time {
-            within("time", hours, f64::MIN_POSITIVE, 1e6)?;
+            above_zero("time", hours, 1e6)?;
         }
         within("workers", f64::from(self.workers), 1.0, 512.0)
     }

@@ -23,7 +23,7 @@ pub use checkpointing::{AutoCheckpointing, Checkpointing};
 pub use compute::{AttentionPath, Compute, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};
 pub use launch::{Launch, PeerAccess, text};
-pub use ranges::{SCALES, check_imgsz, model_names};
+pub use ranges::{check_imgsz, model_names};
 pub use train::{Compat, Freeze, LAST_LAYER, OptimizerChoice, SINGLE_CLASS, TrainConfig};
 
 /// Domain of the config hash. A change to the meaning of any key forces a new version.
@@ -138,6 +138,29 @@ mod tests {
         let all = serde_yaml::to_string(&(0..=LAST_LAYER).collect::<Vec<_>>()).unwrap();
         let error = freeze(&format!("freeze:\n{all}")).unwrap_err().to_string();
         assert!(error.starts_with("freeze: every layer is frozen"), "{error}");
+    }
+
+    #[test]
+    fn a_number_that_has_to_be_above_zero_is_refused_in_a_short_sentence() {
+        let train = TrainConfig::default();
+        let time = Launch { time: Some(0.0), ..Default::default() };
+        for (refused, expected) in [
+            (time.check(), "time: 0 is not above 0 and at most 1000000"),
+            (
+                TrainConfig { fraction: 0.0, ..train.clone() }.check(),
+                "fraction: 0 is not above 0 and at most 1",
+            ),
+            (
+                TrainConfig { max_grad_norm: -1.0, ..train.clone() }.check(),
+                "max_grad_norm: -1 is not above 0 and at most 1000000000",
+            ),
+            (
+                TrainConfig { ema_tau: f64::NAN, ..train }.check(),
+                "ema_tau: NaN is not above 0 and at most 1000000000",
+            ),
+        ] {
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -2,16 +2,12 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::architecture;
 use crate::overrides::ConfigError;
-
-/// Scales of both published graphs.
-pub const SCALES: [char; 5] = ['n', 's', 'm', 'l', 'x'];
 
 /// The names that `model=` takes.
 pub fn model_names() -> impl Iterator<Item = String> {
-    ["yolov12", "yolo12"]
-        .into_iter()
-        .flat_map(|graph| SCALES.into_iter().map(move |scale| format!("{graph}{scale}")))
+    architecture::all().map(|(graph, scale)| architecture::name(graph, scale))
 }
 
 pub(super) fn check_model(model: &str) -> Result<(), ConfigError> {
@@ -37,6 +33,16 @@ pub(super) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), C
     Err(ConfigError::Value {
         key: key.into(),
         reason: format!("{value} is outside {low} to {high}"),
+    })
+}
+
+pub(super) fn above_zero(key: &str, value: f64, high: f64) -> Result<(), ConfigError> {
+    if value > 0.0 && value <= high {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        reason: format!("{value} is not above 0 and at most {high}"),
     })
 }
 

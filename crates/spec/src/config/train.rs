@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compute::{Compute, check_compute};
 use super::inference::{Nms, VAL_NMS, check_nms};
-use super::ranges::{check_imgsz, check_model, one_or_more, within};
+use super::ranges::{above_zero, check_imgsz, check_model, one_or_more, within};
 use crate::amp::Amp;
 use crate::augmentation::{self, AugmentSchedule};
 use crate::overrides::{ConfigError, Schema};
@@ -249,7 +249,7 @@ impl Schema for TrainConfig {
         within("shear", self.shear, 0.0, 80.0)?;
         within("perspective", self.perspective, 0.0, 0.001)?;
         within("multi_scale", self.multi_scale, 0.0, 0.9)?;
-        within("fraction", self.fraction, f64::MIN_POSITIVE, 1.0)?;
+        above_zero("fraction", self.fraction, 1.0)?;
         within("cls_pw", self.cls_pw, 0.0, 2.0)?;
         within("save_period", f64::from(self.save_period), -1.0, 1e6)?;
         self.freeze.check()?;
@@ -264,7 +264,7 @@ impl Schema for TrainConfig {
         }
         // RFC 8785 writes every number as a double: beyond 2^53 two seeds would share a hash.
         within("seed", self.seed as f64, 0.0, 9_007_199_254_740_991.0)?;
-        within("max_grad_norm", self.max_grad_norm, f64::MIN_POSITIVE, 1e9)?;
-        within("ema_tau", self.ema_tau, f64::MIN_POSITIVE, 1e9)
+        above_zero("max_grad_norm", self.max_grad_norm, 1e9)?;
+        above_zero("ema_tau", self.ema_tau, 1e9)
     }
 }

@@ -15,9 +15,9 @@ const STATE: u64 = 6;
 
 /// What a GPU holds beside tensors: CUDA's context and the code of the libraries, and the workspaces
 /// of cuBLAS and cuDNN. Not verified on hardware.
-pub const OVERHEAD: u64 = 900 << 20;
+const OVERHEAD: u64 = 900 << 20;
 /// Share of the rest that tensors fill: the caching allocator leaves gaps. Not verified on hardware.
-pub const FILLED: f64 = 0.92;
+const FILLED: f64 = 0.92;
 
 /// What a training step takes, in bytes of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,23 +65,13 @@ pub fn usable(total: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::PUBLISHED_PARAMETERS;
     use crate::config::AttentionPath;
 
     #[test]
     fn the_published_counts_of_parameters_come_out() {
         // Published counts hold the 16 bins of the head, and no residual scaling but for l and x.
-        for (name, published) in [
-            ("yolov12n", 2_553_904),
-            ("yolov12s", 9_127_424),
-            ("yolov12m", 19_670_784),
-            ("yolov12l", 26_506_496),
-            ("yolov12x", 59_414_176),
-            ("yolo12n", 2_602_288),
-            ("yolo12s", 9_284_096),
-            ("yolo12m", 20_199_168),
-            ("yolo12l", 26_450_784),
-            ("yolo12x", 59_210_784),
-        ] {
+        for (name, published) in PUBLISHED_PARAMETERS {
             let large = name.ends_with(['l', 'x']);
             let mut network = Network::parse(name, 80, AttentionPath::Flash).expect("a model");
             network.residual_scaling = large;

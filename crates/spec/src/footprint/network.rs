@@ -2,20 +2,17 @@
 //! compares what this says is kept with what libtorch keeps.
 
 use super::tape::{FULL, Kernel, Map, Tape};
+use crate::architecture::{self, Graph, Scale};
 use crate::config::{AttentionPath, Checkpointing};
 
-const HEAD_DIM: u64 = 32;
-const BOX_CHANNELS: u64 = 64;
+const HEAD_DIM: u64 = architecture::HEAD_DIM as u64;
+const BOX_CHANNELS: u64 = architecture::BOX_CHANNELS as u64;
 
-/// The numbers that set the ten models apart.
+/// A model, and what its training takes memory by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Network {
-    turbo: bool,
-    channels: [u64; 5],
-    /// l and x: deeper, with a narrower MLP.
-    large: bool,
-    /// The backbone's C3k2 hold C3k.
-    deep: bool,
+    graph: Graph,
+    scale: Scale,
     pub classes: u64,
     pub residual_scaling: bool,
     pub attention: AttentionPath,
@@ -42,32 +39,8 @@ pub struct Kept {
 impl Network {
     /// The model `name`, with residual scaling as trainings from scratch have it.
     pub fn parse(name: &str, classes: u64, attention: AttentionPath) -> Option<Self> {
-        let (turbo, letter) = match (name.strip_prefix("yolov12"), name.strip_prefix("yolo12")) {
-            (Some(letter), _) => (true, letter),
-            (_, Some(letter)) => (false, letter),
-            _ => return None,
-        };
-        let channels = match letter {
-            "n" => [16, 32, 64, 128, 256],
-            "s" => [32, 64, 128, 256, 512],
-            "m" | "l" => [64, 128, 256, 512, 512],
-            "x" => [96, 192, 384, 768, 768],
-            _ => return None,
-        };
-        let (large, deep) = (matches!(letter, "l" | "x"), !matches!(letter, "n" | "s"));
-        Some(Self { turbo, channels, large, deep, classes, residual_scaling: true, attention })
-    }
-
-    fn depth(&self) -> usize {
-        if self.large { 2 } else { 1 }
-    }
-
-    fn mlp_ratio(&self) -> f64 {
-        match (self.large, self.turbo) {
-            (false, _) => 2.0,
-            (true, true) => 1.5,
-            (true, false) => 1.2,
-        }
+        let (graph, scale) = architecture::parse(name)?;
+        Some(Self { graph, scale, classes, residual_scaling: true, attention })
     }
 
     /// A forward pass over pictures of `side` x `side`, in numbers of `size` bytes.
@@ -89,7 +62,7 @@ impl Network {
             again: walk.again,
             // Found by measuring n, s and m: the first C3k2 takes most, and where it holds C3k their
             // branches' gradients live side by side.
-            gradients: if self.deep { 2 * walk.tape.largest } else { raw_full },
+            gradients: if self.scale.backbone_c3k() { 2 * walk.tape.largest } else { raw_full },
             fixed: walk.tape.fixed,
             parameters: walk.tape.parameters,
         }
@@ -105,9 +78,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn network(&mut self, side: u64) -> [Map; 3] {
-        let [c1, c2, c3, c4, c5] = self.net.channels;
-        let [g2, g3] = if self.net.turbo { [2, 4] } else { [1, 1] };
-        let deep = self.net.deep;
+        let [c1, c2, c3, c4, c5] = self.net.scale.channels().map(u64::from);
+        let [g2, g3] = self.net.graph.stem_groups().map(u64::from);
+        let deep = self.net.scale.backbone_c3k();
         let images = self.tape.pictures(side);
         let x = self.halving(images, c1, 1);
         let x = self.halving(x, c2, g2);
@@ -187,7 +160,7 @@ impl Walk<'_> {
         let both = self.tape.conv(x, 2 * piece, Kernel::POINT);
         let half = self.tape.view(both, piece);
         let mut pieces = vec![half, half];
-        for _ in 0..self.net.depth() {
+        for _ in 0..self.net.scale.depth() {
             let last = pieces[pieces.len() - 1];
             pieces.push(if deep { self.c3k(last) } else { self.bottleneck(last, piece / 2) });
         }
@@ -198,7 +171,7 @@ impl Walk<'_> {
     /// An A2C2f whose inner modules are C3k.
     fn joining(&mut self, x: Map, channels: u64) -> Map {
         let mut pieces = vec![self.tape.conv(x, channels / 2, Kernel::POINT)];
-        for _ in 0..self.net.depth() {
+        for _ in 0..self.net.scale.depth() {
             pieces.push(self.c3k(pieces[pieces.len() - 1]));
         }
         let joined = self.tape.cat(&pieces);
@@ -209,7 +182,7 @@ impl Walk<'_> {
     fn attending(&mut self, x: Map, area: u64) -> Map {
         self.maybe_again(self.policy != Checkpointing::None, &[x], |w| {
             let mut pieces = vec![w.tape.conv(x, x.channels / 2, Kernel::POINT)];
-            for _ in 0..2 * w.net.depth() {
+            for _ in 0..2 * w.net.scale.depth() {
                 let block = w.attention_block(pieces[pieces.len() - 1], area);
                 pieces.push(w.attention_block(block, area));
             }
@@ -227,7 +200,7 @@ impl Walk<'_> {
         let attended = self.attention(x, area);
         let x = self.tape.add(x, attended);
         // Truncated, as in the model.
-        let hidden = (x.channels as f64 * self.net.mlp_ratio()) as u64;
+        let hidden = (x.channels as f64 * self.net.scale.mlp_ratio(self.net.graph)) as u64;
         let y = self.tape.conv(x, hidden, Kernel::POINT);
         let y = self.tape.conv(y, x.channels, Kernel::POINT);
         self.tape.add(x, y)
@@ -235,7 +208,8 @@ impl Walk<'_> {
 
     fn attention(&mut self, x: Map, area: u64) -> Map {
         let c = x.channels;
-        let (parts, v) = if self.net.turbo {
+        let turbo = self.net.graph == Graph::Turbo;
+        let (parts, v) = if turbo {
             let v = self.tape.conv(x, c, Kernel::POINT);
             (vec![self.tape.conv(x, 2 * c, Kernel::POINT), v], v)
         } else {
@@ -247,7 +221,7 @@ impl Walk<'_> {
             AttentionPath::Safe => self.plain(x, area),
             _ => self.fused(&parts, x),
         };
-        let side = if self.net.turbo { 5 } else { 7 };
+        let side = if turbo { 5 } else { 7 };
         let placed = self.tape.conv(v, c, Kernel { groups: c, ..Kernel::of(side) });
         let sum = self.tape.add(placed, attended);
         self.tape.conv(sum, c, Kernel::POINT)
@@ -281,10 +255,8 @@ impl Walk<'_> {
 
     /// One level of the head: its raw map.
     fn level(&mut self, x: Map) -> Map {
-        let first = self.net.channels[2];
-        let box_width = (first / 4).max(BOX_CHANNELS);
-        let class_width = first.max(self.net.classes.min(100));
         let classes = self.net.classes;
+        let [box_width, class_width] = self.net.scale.head_widths(classes);
         self.maybe_again(self.policy == Checkpointing::LayerHead, &[x], |w| {
             let boxes = w.tape.conv(x, box_width, Kernel::of(3));
             let boxes = w.tape.conv(boxes, box_width, Kernel::of(3));

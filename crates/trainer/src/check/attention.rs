@@ -3,18 +3,19 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
-use torch_ext::{Counter, SdpBackends, forget_gpu_peak, gpu_memory, set_sdp_backends};
+use torch_ext::Precision;
 use ybox_spec::config::{AttentionPath, Compute, Numerics};
 
-use crate::device::DeviceArg;
+use super::taken::Taken;
+use crate::device::On;
 use crate::error::TrainerError;
 use crate::model::{HEAD_DIM, attend};
 use crate::numerics;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// Pictures
     #[arg(long, default_value_t = 8)]
     batch: i64,
@@ -47,28 +48,27 @@ pub struct Compared {
 
 const PATHS: [AttentionPath; 3] =
     [AttentionPath::Flash, AttentionPath::Efficient, AttentionPath::Safe];
-const KINDS: [(Kind, &str); 3] =
-    [(Kind::Float, "fp32"), (Kind::Half, "fp16"), (Kind::BFloat16, "bf16")];
+const PRECISIONS: [Option<Precision>; 3] = [None, Some(Precision::Fp16), Some(Precision::Bf16)];
 
 pub(super) fn run(args: &Args) -> Result<Value, TrainerError> {
     let attention = AttentionPath::Safe;
     let compute = Compute { attention, numerics: Numerics::Fast, ..Compute::default() };
-    numerics::apply(&compute, args.device.0)?;
+    numerics::apply(&compute, args.on.device())?;
     let shape = Shape { batch: args.batch, heads: 4, tokens: args.tokens };
-    let compared = compare(shape, args.device.0)?;
+    let compared = compare(shape, args.on.device())?;
     Ok(json!({ "shape": [shape.batch, shape.heads, shape.tokens, HEAD_DIM], "paths": compared }))
 }
 
 /// Every path in every number format. On a CPU there is no efficient one, and the others are
 /// compared in fp32, which is what they are for there.
 pub fn compare(shape: Shape, device: Device) -> Result<Vec<Compared>, TrainerError> {
-    let (paths, kinds) = match device {
-        Device::Cpu => (&[AttentionPath::Flash, AttentionPath::Safe][..], &KINDS[..1]),
-        _ => (&PATHS[..], &KINDS[..]),
+    let (paths, precisions) = match device {
+        Device::Cpu => (&[AttentionPath::Flash, AttentionPath::Safe][..], &PRECISIONS[..1]),
+        _ => (&PATHS[..], &PRECISIONS[..]),
     };
     let expected = measured(shape, (AttentionPath::Safe, Kind::Float), device)?;
     let mut found = Vec::new();
-    for &(kind, dtype) in kinds {
+    for (kind, dtype) in precisions.iter().copied().map(numerics::number_format) {
         for &path in paths {
             found.push(one(shape, (path, kind, dtype), &expected, device)?);
         }
@@ -84,7 +84,7 @@ fn one(
 ) -> Result<Compared, TrainerError> {
     let none =
         Compared { path: path.name(), dtype, lacking: None, output: 0.0, gradients: 0.0, peak: 0 };
-    choose(path)?;
+    numerics::choose_attention(path, device)?;
     if let Err(error) = numerics::try_kernel(path, kind) {
         return Ok(Compared { lacking: Some(error), ..none });
     }
@@ -100,11 +100,6 @@ fn one(
     })
 }
 
-fn choose(path: AttentionPath) -> Result<(), TrainerError> {
-    let (flash, mem_efficient) = (path == AttentionPath::Flash, path == AttentionPath::Efficient);
-    Ok(set_sdp_backends(SdpBackends { flash, mem_efficient, math: false })?)
-}
-
 struct Measured {
     output: Tensor,
     gradients: [Tensor; 3],
@@ -116,7 +111,7 @@ fn measured(
     (path, kind): (AttentionPath, Kind),
     device: Device,
 ) -> Result<Measured, TrainerError> {
-    choose(path)?;
+    numerics::choose_attention(path, device)?;
     let Shape { batch, heads, tokens } = shape;
     let waves = |step: f64| {
         let count = batch * heads * tokens * HEAD_DIM;
@@ -131,42 +126,4 @@ fn measured(
     let peak = taken.peak()?;
     let output = output.detach().to_kind(Kind::Float);
     Ok(Measured { output, gradients: qkv.map(|leaf| leaf.grad()), peak })
-}
-
-/// What work takes of a device, from here on.
-pub(super) enum Taken {
-    Cpu(Counter),
-    Gpu { index: usize, before: u64 },
-}
-
-impl Taken {
-    pub fn begin(device: Device) -> Result<Self, TrainerError> {
-        match device {
-            Device::Cuda(index) => {
-                forget_gpu_peak(index)?;
-                Ok(Self::Gpu { index, before: gpu_memory(index)?.allocated })
-            }
-            _ => Ok(Self::Cpu(Counter::begin()?)),
-        }
-    }
-
-    /// Bytes of tensors that are held now beside those of before.
-    pub fn held(&self) -> Result<i64, TrainerError> {
-        match self {
-            Self::Cpu(counter) => Ok(counter.read()?.held),
-            Self::Gpu { index, before } => {
-                Ok(gpu_memory(*index)?.allocated as i64 - *before as i64)
-            }
-        }
-    }
-
-    /// The most bytes of tensors at a time.
-    pub fn peak(&self) -> Result<u64, TrainerError> {
-        match self {
-            Self::Cpu(counter) => Ok(counter.read()?.peak.max(0) as u64),
-            Self::Gpu { index, before } => {
-                Ok(gpu_memory(*index)?.peak_allocated.saturating_sub(*before))
-            }
-        }
-    }
 }

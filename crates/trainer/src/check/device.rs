@@ -7,25 +7,24 @@ use tch::Device;
 use torch_ext::gpu_memory;
 
 use crate::cuda;
-use crate::device::{self, DeviceArg};
+use crate::device::{self, On};
 use crate::error::TrainerError;
 use crate::numerics;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     /// How long the driver may take to answer
     #[arg(long, value_name = "SECONDS", default_value_t = cuda::PATIENCE.as_secs())]
     patience: u64,
 }
 
 pub fn run(args: &Args) -> Result<Value, TrainerError> {
-    let device = args.device.0;
+    let device = args.on.device();
     let mut said = json!({ "device": device::name(device) });
     if let Device::Cuda(index) = device {
-        let found = cuda::check_driver(index, Duration::from_secs(args.patience))?;
-        numerics::use_device(device)?;
+        let found = numerics::use_gpu(index, Duration::from_secs(args.patience))?;
         let memory = gpu_memory(index)?;
         let (major, minor) = found.capability;
         said["name"] = found.name.into();

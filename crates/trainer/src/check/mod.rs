@@ -4,6 +4,7 @@
 pub mod attention;
 mod device;
 mod steps;
+mod taken;
 
 use std::process::ExitCode;
 
@@ -11,7 +12,6 @@ use serde_json::Value;
 
 use crate::error::TrainerError;
 use crate::out_of_memory;
-use crate::train;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Check {
@@ -38,10 +38,7 @@ pub fn main(check: &Check) -> ExitCode {
             if let Some(hint) = error.hint() {
                 eprintln!("hint: {hint}");
             }
-            match error {
-                TrainerError::OutOfMemory { .. } => ExitCode::from(train::OUT_OF_MEMORY),
-                other => ExitCode::from(other.exit_status()),
-            }
+            ExitCode::from(error.measuring_status())
         }
     }
 }

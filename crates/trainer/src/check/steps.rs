@@ -3,24 +3,23 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tch::Tensor;
-use torch_ext::gpu_memory;
+use torch_ext::{Precision, gpu_memory};
 use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Checkpointing, Compute, Numerics};
 
-use super::attention::Taken;
-use crate::device::{self, DeviceArg};
+use super::taken::Taken;
+use crate::device::{self, On};
 use crate::error::TrainerError;
 use crate::loss::{Assigner, DetectionLoss, Gains};
 use crate::model::{Mode, ModelSpec, Yolo12};
 use crate::optim::{Algorithm, Ema, GradScaler, Optimizer, Rates};
-use crate::train::{objects, parameters, pictures};
+use crate::train::{backward, objects, parameters, pictures, unscale};
 use crate::{numerics, weights};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: DeviceArg,
+    #[command(flatten)]
+    on: On,
     #[arg(long, default_value = "yolov12n")]
     model: String,
     #[arg(long, default_value_t = 16)]
@@ -51,11 +50,11 @@ const RATES: Rates = Rates { lr: [1e-4; 3], momentum: 0.9, weight_decay: 5e-4, a
 
 pub(super) fn run(args: &Args) -> Result<Value, TrainerError> {
     let (attention, numerics) = (args.attention, Numerics::Fast);
-    numerics::apply(&Compute { attention, numerics, ..Compute::default() }, args.device.0)?;
+    numerics::apply(&Compute { attention, numerics, ..Compute::default() }, args.on.device())?;
     let precision = numerics::precision(args.amp)?;
     numerics::try_attention(attention, precision)?;
-    let taken = Taken::begin(args.device.0)?;
-    let mut session = Session::new(args)?;
+    let taken = Taken::begin(args.on.device())?;
+    let mut session = Session::new(args, precision)?;
     let (mut saved, mut loss, mut rate, mut started) = (0, 0.0, None, Instant::now());
     for step in 0..args.steps {
         if step == WARM {
@@ -66,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<Value, TrainerError> {
         rate = (done > 0).then(|| f64::from(done) / started.elapsed().as_secs_f64());
     }
     Ok(json!({
-        "device": device::name(args.device.0),
+        "device": device::name(args.on.device()),
         "model": args.model,
         "batch": args.batch,
         "imgsz": args.imgsz,
@@ -85,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<Value, TrainerError> {
 
 /// What the whole process took of a GPU, context and all, if no other one took any meanwhile.
 fn process_bytes(args: &Args) -> Result<Option<u64>, TrainerError> {
-    match args.device.0 {
+    match args.on.device() {
         tch::Device::Cuda(index) => {
             let gpu = gpu_memory(index)?;
             Ok(Some(gpu.total - gpu.free))
@@ -102,11 +101,11 @@ struct Session {
     ema: Ema,
     scaler: Option<GradScaler>,
     batch: (i64, i64),
-    amp: Amp,
+    precision: Option<Precision>,
 }
 
 impl Session {
-    fn new(args: &Args) -> Result<Self, TrainerError> {
+    fn new(args: &Args, precision: Option<Precision>) -> Result<Self, TrainerError> {
         let spec = ModelSpec::parse(&args.model, CLASSES as i64)?.with_residual_scaling();
         let model = Yolo12::new(spec, args.attention, numerics::device())?;
         let model = model.with_checkpointing(args.checkpointing);
@@ -115,9 +114,9 @@ impl Session {
             optimizer: Optimizer::new(Algorithm::AdamW, parameters(&model)),
             ema: Ema::new(&model.state_dict(), 0.999, 2000.0),
             loss: DetectionLoss::new(CLASSES, Gains::default(), Assigner::default()),
-            scaler: (args.amp == Amp::Fp16).then(GradScaler::default),
+            scaler: (precision == Some(Precision::Fp16)).then(GradScaler::default),
             batch: (args.batch.into(), args.imgsz.into()),
-            amp: args.amp,
+            precision,
             model,
         })
     }
@@ -127,31 +126,23 @@ impl Session {
         let (count, side) = self.batch;
         let images = pictures(count, side);
         let before = taken.held()?;
-        let precision = numerics::precision(self.amp)?;
-        let raw = numerics::in_precision(precision, || self.model.forward(&images, Mode::Train))?;
+        let forward = || self.model.forward(&images, Mode::Train);
+        let raw = numerics::in_precision(self.precision, forward)?;
         let saved = taken.held()? - before;
         let loss = self.loss.compute(&raw, &objects(count)).total;
-        self.backward(&loss);
+        backward(self.scaler.as_ref(), &loss);
+        unscale(self.scaler.as_ref(), &mut self.optimizer);
         let norm = self.optimizer.gradient_norm().double_value(&[]) as f32;
         if norm.is_finite() {
             self.optimizer.clip_gradients(norm, 10.0);
             self.optimizer.step(&RATES);
+            self.scaler.iter_mut().for_each(GradScaler::grow);
             self.ema.update();
         } else if let Some(scaler) = &mut self.scaler {
             let _ = scaler.back_off();
         }
         self.optimizer.zero_grad();
         Ok((saved.max(0) as u64, loss.double_value(&[])))
-    }
-
-    fn backward(&mut self, loss: &Tensor) {
-        match &self.scaler {
-            Some(scaler) => {
-                scaler.scaled(loss).backward();
-                self.optimizer.scale_gradients(scaler.inverse());
-            }
-            None => loss.backward(),
-        }
     }
 }
 

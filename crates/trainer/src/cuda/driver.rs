@@ -82,14 +82,10 @@ fn asked() -> Result<Driver, NoAnswer> {
 
 impl Calls {
     fn open() -> Result<Self, NoAnswer> {
-        // SAFETY: a C string; the initialisers of the driver's library run, as in any CUDA program.
-        let library = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
-        if library.is_null() {
-            return Err(NoAnswer::NoLibrary(loader_error()));
-        }
+        let library = torch_ext::open_library(LIBRARY).map_err(NoAnswer::NoLibrary)?;
         let find = |name: &'static CStr| {
             // SAFETY: `library` is open and stays so; `name` is a C string.
-            let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+            let found = unsafe { libc::dlsym(library.as_ptr(), name.as_ptr()) };
             let text = name.to_str().unwrap_or("a function");
             if found.is_null() { Err(NoAnswer::Incomplete(text)) } else { Ok(found) }
         };
@@ -139,16 +135,6 @@ impl Calls {
 
 fn succeeded(call: &'static str, code: c_int) -> Result<(), Failure> {
     if code == 0 { Ok(()) } else { Err(Failure { call, code }) }
-}
-
-fn loader_error() -> String {
-    // SAFETY: gives a C string of this thread, or NULL.
-    let reason = unsafe { libc::dlerror() };
-    if reason.is_null() {
-        return "it can't be opened".into();
-    }
-    // SAFETY: not NULL, and copied before the next call of the loader.
-    unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned()
 }
 
 /// The CUDA that libtorch was built for, as 13000 for 13.0, from the runtime library that is part of

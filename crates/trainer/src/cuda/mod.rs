@@ -33,27 +33,27 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("NCCL_COLLNET_ENABLE", "0"),
 ];
 
-/// Makes GPU `index` usable in this process. Comes before anything of libtorch's that asks whether
-/// there is CUDA: it remembers the first answer.
-pub fn prepare(index: usize) -> Result<(), Refusal> {
+/// Makes GPU `index` usable in this process, and gives what its driver says of it. Comes once, and
+/// before anything of libtorch's that asks whether there is CUDA: it remembers the first answer.
+pub fn prepare(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
     for (name, value) in ENVIRONMENT {
         // SAFETY: no other thread runs yet that could read the environment: this is called before
-        // the loader starts and before the first libtorch call.
+        // the driver is asked, before the loader starts and before the first libtorch call.
         unsafe { std::env::set_var(name, value) };
     }
-    check_driver(index, PATIENCE)?;
+    let gpu = check_driver(index, patience)?;
     torch_ext::load(&library())
         .map_err(|e| Refusal::LibraryMissing { reason: e.reason().into() })?;
     // Makes the device's context, without which its memory can't be asked about.
     let used = || Tensor::f_zeros([1], (Kind::Float, Device::Cuda(index))).is_ok();
     match Cuda::is_available() && index < Cuda::device_count().max(0) as usize && used() {
-        true => Ok(()),
+        true => Ok(gpu),
         false => Err(Refusal::CudaNotThere),
     }
 }
 
 /// What the driver says of GPU `index`, before anything of CUDA is opened.
-pub fn check_driver(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
+fn check_driver(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
     let driver = driver::ask(patience).map_err(|none| Refusal::of(none, patience))?;
     // Without the runtime library nothing of CUDA is there; opening the rest tells so by name.
     let runtime = driver::runtime().unwrap_or_default();

@@ -8,8 +8,18 @@ use super::driver::{Driver, Failure, Gpu, NoAnswer};
 
 /// Where a driver serves every CUDA of a major version from, by NVIDIA's release notes.
 const DRIVER_FLOORS: [(i32, &str); 2] = [(12, "525.60.13"), (13, "580.65.06")];
-/// The lowest compute capability that libraries of a major version of CUDA have code for.
-const CAPABILITY_FLOORS: [(i32, (i32, i32)); 2] = [(12, (5, 0)), (13, (7, 5))];
+/// Which GPUs the images' libraries of a major version of CUDA have code for.
+const CODES: [Codes; 2] =
+    [Codes { cuda: 12, from: (5, 0), to: 9 }, Codes { cuda: 13, from: (7, 5), to: 12 }];
+
+struct Codes {
+    /// Major version.
+    cuda: i32,
+    /// The lowest compute capability.
+    from: (i32, i32),
+    /// The highest major one.
+    to: i32,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -129,7 +139,7 @@ impl Refusal {
                 "run nvidia-smi on the host and look at dmesg; after a suspend the kernel module \
                  nvidia_uvm has to be loaded again"
             }
-            Self::ArchNotInImage { .. } => "use the image cuda126, which serves older GPUs",
+            Self::ArchNotInImage { capability, cuda, .. } => other_image(*capability, *cuda),
             Self::LibraryMissing { .. } => {
                 "use a CUDA image; if this is one, it is damaged: build it again"
             }
@@ -150,6 +160,21 @@ fn needed_driver(cuda: i32) -> String {
             format!("update the driver to {floor} or newer, or use an older CUDA's image")
         }
         None => "update the driver, or use an older CUDA's image".into(),
+    }
+}
+
+/// What to do with a GPU that an image of CUDA `runtime` has no code for.
+fn other_image(capability: (i32, i32), runtime: i32) -> &'static str {
+    match CODES.iter().find(|codes| codes.serve(capability)).map(|codes| codes.cuda) {
+        Some(12) if runtime / 1000 > 12 => "use the image cuda126, which serves older GPUs",
+        Some(13) if runtime / 1000 < 13 => "use the image cuda13, which serves newer GPUs",
+        _ => "no image of this ybox serves this GPU: use device=cpu",
+    }
+}
+
+impl Codes {
+    fn serve(&self, capability: (i32, i32)) -> bool {
+        capability >= self.from && capability.0 <= self.to
     }
 }
 
@@ -187,8 +212,8 @@ pub fn check(driver: &Driver, runtime: i32, index: usize) -> Result<&Gpu, Refusa
         return Err(Refusal::GpuNotShown);
     }
     let gpu = gpus.get(index).ok_or(Refusal::NoSuchDevice { index, have: gpus.len() })?;
-    let floor = CAPABILITY_FLOORS.iter().find(|(major, _)| *major == runtime / 1000);
-    if floor.is_some_and(|(_, floor)| gpu.capability < *floor) {
+    let codes = CODES.iter().find(|codes| codes.cuda == runtime / 1000);
+    if codes.is_some_and(|codes| !codes.serve(gpu.capability)) {
         let (name, capability) = (gpu.name.clone(), gpu.capability);
         return Err(Refusal::ArchNotInImage { name, capability, cuda: runtime });
     }
@@ -211,6 +236,8 @@ fn failed(failure: Failure) -> Refusal {
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_yaml::Value;
+
     use super::*;
 
     fn driver(cuda: i32, gpus: &[(&str, (i32, i32))]) -> Driver {
@@ -226,6 +253,7 @@ mod tests {
     fn each_machine_gets_its_answer() {
         const T4: (&str, (i32, i32)) = ("Tesla T4", (7, 5));
         const V100: (&str, (i32, i32)) = ("Tesla V100", (7, 0));
+        const RTX_5090: (&str, (i32, i32)) = ("RTX 5090", (12, 0));
         for (driver, runtime, index, expected) in [
             (driver(13000, &[T4]), 13000, 0, None),
             (driver(13020, &[T4, T4]), 13000, 1, None),
@@ -233,6 +261,8 @@ mod tests {
             (driver(12020, &[T4]), 13000, 0, Some("driver-too-old")),
             (driver(11040, &[V100]), 12060, 0, Some("driver-too-old")),
             (driver(13000, &[V100]), 13000, 0, Some("arch-not-in-image")),
+            (driver(13000, &[RTX_5090]), 13000, 0, None),
+            (driver(13000, &[RTX_5090]), 12060, 0, Some("arch-not-in-image")),
             (driver(13000, &[T4]), 13000, 1, Some("no-such-device")),
             (driver(13000, &[]), 13000, 0, Some("gpu-not-shown")),
             (failing(100), 13000, 0, Some("gpu-not-shown")),
@@ -273,6 +303,55 @@ mod tests {
             .map(|r| format!("{}\n{}\n{}\n\n", r.code(), r.sentence(), r.remedy()))
             .collect();
         insta::assert_snapshot!(said);
+    }
+
+    #[test]
+    fn a_gpu_without_code_is_sent_to_an_image_that_has_it() {
+        let remedy = |capability, cuda| {
+            Refusal::ArchNotInImage { name: String::new(), capability, cuda }.remedy()
+        };
+        for (capability, cuda, expected) in [
+            ((7, 0), 13000, "use the image cuda126, which serves older GPUs"),
+            ((10, 0), 12060, "use the image cuda13, which serves newer GPUs"),
+            ((12, 0), 12060, "use the image cuda13, which serves newer GPUs"),
+            ((3, 7), 12060, "no image of this ybox serves this GPU: use device=cpu"),
+            ((13, 0), 13000, "no image of this ybox serves this GPU: use device=cpu"),
+        ] {
+            assert_eq!(remedy(capability, cuda), expected, "{capability:?} {cuda}");
+        }
+    }
+
+    /// ybox plans by tables; what is said here must not differ from them.
+    #[test]
+    fn floors_and_codes_are_those_of_the_tables() {
+        let table = |text: &str| serde_yaml::from_str::<Value>(text).unwrap();
+        let drivers = table(include_str!("../../../../src/plan/tables/drivers.yaml"));
+        let floors: Vec<_> = rows(&drivers["floors"])
+            .map(|row| (row["cuda"].as_i64().unwrap() as i32, row["linux"].as_str().unwrap()))
+            .filter(|(cuda, _)| *cuda >= 12)
+            .collect();
+        assert_eq!(floors, DRIVER_FLOORS);
+
+        let wheels = table(include_str!("../../../../src/plan/tables/wheels.yaml"));
+        let stacks = wheels["stacks"].as_sequence().unwrap().iter().flat_map(rows);
+        let mut codes: Vec<_> = stacks
+            .map(|stack| {
+                let cubins = stack["cubins"].as_sequence().unwrap().iter().map(version);
+                let (from, to) = (cubins.clone().min().unwrap(), cubins.max().unwrap().0);
+                (version(&stack["cuda"]).0, from, to)
+            })
+            .collect();
+        codes.sort_unstable();
+        assert_eq!(codes, CODES.map(|codes| (codes.cuda, codes.from, codes.to)));
+    }
+
+    fn rows(block: &Value) -> impl Iterator<Item = &Value> {
+        block["rows"].as_sequence().unwrap().iter()
+    }
+
+    fn version(text: &Value) -> (i32, i32) {
+        let (major, minor) = text.as_str().unwrap().split_once('.').unwrap();
+        (major.parse().unwrap(), minor.parse().unwrap())
     }
 
     /// `docs/gpu.md` lists each code in a table's row.

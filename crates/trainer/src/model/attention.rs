@@ -3,6 +3,7 @@
 //! Suffixes name dimensions: `b` image, `a` area, `n` token, `h` head, `d` channel of a head.
 
 use tch::{Kind, Tensor};
+use ybox_spec::architecture;
 use ybox_spec::config::AttentionPath;
 
 use super::Mode;
@@ -13,7 +14,7 @@ use super::params::{ParameterKind, Scope};
 use super::spec::Graph;
 
 /// Channels of a head, in every model.
-pub const HEAD_DIM: i64 = 32;
+pub const HEAD_DIM: i64 = architecture::HEAD_DIM as i64;
 /// What gamma starts from.
 const GAMMA: f64 = 0.01;
 

@@ -2,18 +2,20 @@
 //! Choosing among overlapping boxes is left to others.
 
 use tch::{Kind, Tensor};
+use ybox_spec::architecture;
 use ybox_spec::config::Checkpointing;
 
 use super::Mode;
 use super::checkpoint::Shared;
 use super::conv::{BiasedConv, Conv};
 use super::params::Scope;
+use super::spec::ModelSpec;
 use crate::anchors::{STRIDES, make_anchors};
 
 /// Bins of the distribution over a side's distance (Li et al., "Generalized Focal Loss", 2020).
-pub const DFL_BINS: i64 = 16;
+pub const DFL_BINS: i64 = architecture::DFL_BINS as i64;
 /// Leading channels of a raw map: four sides (left, top, right, bottom) of [`DFL_BINS`] logits.
-pub const BOX_CHANNELS: i64 = 4 * DFL_BINS;
+pub const BOX_CHANNELS: i64 = architecture::BOX_CHANNELS as i64;
 
 /// Sides of training images that the class biases assume.
 const PRIOR_IMAGE: f64 = 640.0;
@@ -41,10 +43,12 @@ struct BoxBranch(Conv, Conv, BiasedConv);
 struct ClassBranch([(Conv, Conv); 2], BiasedConv);
 
 impl Detect {
-    /// `channels` are those of the three levels.
-    pub fn new(scope: &Scope, channels: [i64; 3], nc: i64) -> Self {
-        let box_width = (channels[0] / 4).max(BOX_CHANNELS).max(16);
-        let class_width = channels[0].max(nc.min(100));
+    pub fn new(scope: &Scope, spec: &ModelSpec) -> Self {
+        let nc = spec.nc;
+        let [_, _, c3, c4, c5] = spec.scale.channels().map(i64::from);
+        let channels = [c3, c4, c5];
+        let widths = spec.scale.head_widths(nc as u64);
+        let [box_width, class_width] = widths.map(|width| width as i64);
         // The order of registration is the published one: all boxes, all classes, the bins.
         let boxes =
             [0, 1, 2].map(|i| BoxBranch::new(&scope.at("cv2").at(i), channels[i], box_width));

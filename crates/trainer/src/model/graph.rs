@@ -64,8 +64,8 @@ pub(super) fn stages(
 /// Layers 0 to 20.
 #[rustfmt::skip]
 fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Layer> {
-    let [c1, c2, c3, c4, c5] = spec.scale.channels();
-    let [g2, g3] = spec.graph.stem_groups();
+    let [c1, c2, c3, c4, c5] = spec.scale.channels().map(i64::from);
+    let [g2, g3] = spec.graph.stem_groups().map(i64::from);
     let deep = spec.scale.backbone_c3k();
     let n = spec.scale.depth();
 
@@ -75,7 +75,7 @@ fn layers(registry: &Registry, spec: &ModelSpec, path: AttentionPath) -> Vec<Lay
         Layer::C3k2(C3k2::new(&scope(i), C3k2Shape { c1, c2, c, n, c3k }))
     };
     let attending = |i, c, area| {
-        let (mlp_ratio, residual) = (spec.mlp_ratio(), spec.residual_scaling);
+        let (mlp_ratio, residual) = (spec.scale.mlp_ratio(spec.graph), spec.residual_scaling);
         let kind = Attention { graph: spec.graph, area, mlp_ratio, residual, path };
         Layer::A2C2f(A2C2f::new(&scope(i), c, c, 2 * n, Some(kind)))
     };

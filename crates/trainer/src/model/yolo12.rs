@@ -43,8 +43,7 @@ impl Yolo12 {
         }
         let registry = Registry::new(device);
         let stages = graph::stages(&registry, &spec, attention);
-        let [_, _, c3, c4, c5] = spec.scale.channels();
-        let head = Detect::new(&registry.scope("model.21"), [c3, c4, c5], spec.nc);
+        let head = Detect::new(&registry.scope("model.21"), &spec);
         Ok(Self { spec, registry, stages, head, checkpointing: Checkpointing::None })
     }
 
@@ -142,6 +141,7 @@ impl Yolo12 {
 #[cfg(test)]
 mod tests {
     use tch::Kind;
+    use ybox_spec::architecture::PUBLISHED_PARAMETERS;
 
     use super::super::{Graph, Scale};
     use super::*;
@@ -153,21 +153,9 @@ mod tests {
 
     #[test]
     fn parameter_counts_are_the_published_ones() {
-        let published = [
-            ("yolov12n", 2_553_904),
-            ("yolov12s", 9_127_424),
-            ("yolov12m", 19_670_784),
-            ("yolov12l", 26_506_496),
-            ("yolov12x", 59_414_176),
-            ("yolo12n", 2_602_288),
-            ("yolo12s", 9_284_096),
-            ("yolo12m", 20_199_168),
-            ("yolo12l", 26_450_784),
-            ("yolo12x", 59_210_784),
-        ];
-        assert_eq!(published.len(), Graph::ALL.len() * Scale::ALL.len());
-        for (name, count) in published {
-            assert_eq!(model(name, 80).parameter_count(), count, "{name}");
+        assert_eq!(PUBLISHED_PARAMETERS.len(), Graph::ALL.len() * Scale::ALL.len());
+        for (name, count) in PUBLISHED_PARAMETERS {
+            assert_eq!(model(name, 80).parameter_count() as u64, count, "{name}");
         }
     }
 

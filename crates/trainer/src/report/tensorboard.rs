@@ -4,7 +4,7 @@
 //! Sources: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto and
 //! tensorflow/core/lib/io/record_writer.h.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,10 +27,7 @@ impl TensorBoard {
     /// Goes on with the first `length` bytes of the file at `path`; anew where it has not so many:
     /// people look at it, nothing depends on it.
     pub fn resume(path: &Path, length: u64) -> io::Result<Self> {
-        match fs::metadata(path) {
-            Ok(file) if file.len() >= length => Ok(Self { file: cut(path, length)? }),
-            _ => Self::create(path),
-        }
+        cut(path, length).map(|file| Self { file }).or_else(|_| Self::create(path))
     }
 
     /// Bytes so far.

@@ -7,6 +7,7 @@ use super::care::Place;
 use super::guard::{Decision, Measured};
 use super::outputs::Outputs;
 use super::pending::Items;
+use super::scaling::{backward, unscale};
 use super::session::Session;
 use crate::data::Batch;
 use crate::emit::Emitter;
@@ -93,7 +94,7 @@ impl Session {
         let loss = self.loss.compute(&raw, &tensors::targets(objects, device));
         #[cfg(test)]
         let loss = self.faults.loss(loss);
-        self.backward(&loss.total);
+        backward(self.scaler.as_ref(), &loss.total);
         self.pending.add(&loss, batch.indices.len());
         Ok(())
     }
@@ -109,7 +110,7 @@ impl Session {
     ) -> Result<Vec<Items>, TrainerError> {
         #[cfg(test)]
         self.faults.gradients(&self.optimizer);
-        self.unscale();
+        unscale(self.scaler.as_ref(), &mut self.optimizer);
         let (measured, items) = self.pending.finish(self.optimizer.gradient_norm());
         if self.overflows(measured, at, emit) {
             return Ok(items);

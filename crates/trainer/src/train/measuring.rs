@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tch::{Device, Kind, Tensor};
 use ybox_spec::config::{Checkpointing, TrainConfig};
+use ybox_spec::exit;
 
 use crate::error::TrainerError;
 use crate::loss::{Assigner, DetectionLoss, Gains, Targets};
@@ -15,15 +16,14 @@ use crate::{device, memory, numerics};
 
 /// Batches that are measured.
 pub const MEASURED: [u32; 2] = [2, 4];
-/// Exit status of a measurement that ran out of memory.
-pub const OUT_OF_MEMORY: u8 = 3;
 /// Objects in each picture that is measured with.
 const OBJECTS: i64 = 16;
 /// What a training holds beside a step, as a multiple of its weights: the moving average and the
 /// model it is measured with, AdamW's two moments, a healthy state (weights, average, moments), and
 /// as much again while a checkpoint is written.
 const STATE_OF_WEIGHTS: u64 = 12;
-/// The same on a GPU, which holds neither healthy states nor checkpoints.
+/// The same on a GPU, which holds neither healthy states nor checkpoints; the fifth are the weights
+/// themselves, which are there before the step is measured.
 const STATE_ON_GPU: u64 = 5;
 
 /// Bytes that a training takes: some whatever the batch, and some for each of its pictures.
@@ -100,7 +100,7 @@ fn read(output: &Output) -> Result<u64, Unmeasured> {
         let reason = "it was killed, most likely because memory ran out";
         return Err(Unmeasured::OutOfMemory(reason.into()));
     }
-    match output.status.code() == Some(i32::from(OUT_OF_MEMORY)) || aborted {
+    match output.status.code() == Some(i32::from(exit::OUT_OF_MEMORY)) || aborted {
         true => Err(Unmeasured::OutOfMemory(reason)),
         false => Err(Unmeasured::Failed(reason)),
     }

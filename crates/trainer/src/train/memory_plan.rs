@@ -50,9 +50,8 @@ fn short(plan: &MemoryPlan) -> String {
 }
 
 fn plan(config: &TrainConfig, job: &mut Job) -> Result<MemoryPlan, TrainerError> {
-    let device = numerics::device();
-    let there_is = memory::available_bytes(device);
-    let available = (memory::available_under(job.memory, there_is, device) as f64 * USABLE) as u64;
+    let available = memory::available(job.memory, numerics::device());
+    let available = (available as f64 * USABLE) as u64;
     let mut policies = Vec::new();
     for policy in Checkpointing::ALL {
         match predict(config, job, policy) {

@@ -47,9 +47,10 @@ use care::Place;
 pub use checkpoint::CheckpointError;
 use checkpoint::{About, Checkpoint, RunIdentity, Shelf};
 use epoch::Trained;
-pub use measuring::{Needs, OUT_OF_MEMORY, measure, objects, pictures};
+pub use measuring::{Needs, measure, objects, pictures};
 pub use memory_plan::{USABLE, advice};
 use outputs::Outputs;
+pub use scaling::{backward, unscale};
 use session::Session;
 pub use session::parameters;
 use settings::Augmentations;
@@ -214,8 +215,8 @@ fn validation<'a>(
     })
 }
 
-/// Draws how it went to its end. Who resumed after the best epoch has not seen what it found: it is measured
-/// again, from its weights.
+/// Draws how it went to its end. Who resumed after the best epoch has not seen what it found: it is
+/// measured again, from its weights.
 fn draw_findings(
     config: &TrainConfig,
     job: &mut Job,

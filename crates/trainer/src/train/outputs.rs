@@ -1,6 +1,7 @@
 //! What a training writes: weights, `results.csv`, the chain of steps, and what people look at.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -250,10 +251,51 @@ fn bring_back_best(
     let Some(wanted) = wanted else {
         return remove_if_there(best).map_err(ResumeError::reading(best));
     };
-    let is_it = |path: &Path| Digest::of_file(path).is_ok_and(|(digest, _)| digest == wanted);
-    if is_it(best) {
+    if has_digest(best, wanted)? {
         return Ok(());
     }
-    let kept = kept.filter(|kept| is_it(kept)).ok_or(ResumeError::Best)?;
-    copy_atomic(kept, best).map_err(ResumeError::reading(best))
+    match kept {
+        Some(kept) if has_digest(kept, wanted)? => {
+            copy_atomic(kept, best).map_err(ResumeError::reading(best))
+        }
+        _ => Err(ResumeError::Best),
+    }
+}
+
+/// Whether there is a file at `path`, with the digest `wanted`.
+fn has_digest(path: &Path, wanted: Digest) -> Result<bool, ResumeError> {
+    match Digest::of_file(path) {
+        Ok((digest, _)) => Ok(digest == wanted),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(ResumeError::reading(path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_weights_that_cannot_be_read_are_not_taken_for_gone() {
+        let run = tempfile::tempdir().unwrap();
+        let [best, kept] =
+            ["best.safetensors", "kept.safetensors"].map(|name| run.path().join(name));
+        let wanted = Digest::of(b"weights");
+        let bring_back = || bring_back_best(&best, Some(&kept), Some(wanted));
+        assert!(matches!(bring_back(), Err(ResumeError::Best)));
+        fs::create_dir(&kept).unwrap();
+        assert!(matches!(bring_back(), Err(ResumeError::File { path, .. }) if path == kept));
+
+        fs::remove_dir(&kept).unwrap();
+        fs::write(&kept, "weights").unwrap();
+        fs::create_dir(&best).unwrap();
+        assert!(matches!(bring_back(), Err(ResumeError::File { path, .. }) if path == best));
+        fs::remove_dir(&best).unwrap();
+        bring_back().unwrap();
+        assert_eq!(fs::read(&best).unwrap(), b"weights");
+        fs::write(&kept, "others").unwrap();
+        bring_back().unwrap();
+        fs::write(&best, "others").unwrap();
+        assert!(matches!(bring_back(), Err(ResumeError::Best)));
+    }
 }

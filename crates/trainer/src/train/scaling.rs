@@ -8,23 +8,25 @@ use super::guard::Measured;
 use super::session::Session;
 use crate::emit::Emitter;
 use crate::optim::grad_scaler::State;
+use crate::optim::{GradScaler, Optimizer};
+
+/// Adds the gradients of `loss`, scaled where they are computed in fp16, which is where there is a
+/// scaler.
+pub fn backward(scaler: Option<&GradScaler>, loss: &Tensor) {
+    match scaler {
+        Some(scaler) => scaler.scaled(loss).backward(),
+        None => loss.backward(),
+    }
+}
+
+/// Turns the gradients that have been added up into those of the loss itself.
+pub fn unscale(scaler: Option<&GradScaler>, optimizer: &mut Optimizer) {
+    if let Some(scaler) = scaler {
+        optimizer.scale_gradients(scaler.inverse());
+    }
+}
 
 impl Session {
-    /// Adds the gradients of `loss`, scaled where they are computed in fp16.
-    pub(super) fn backward(&self, loss: &Tensor) {
-        match &self.scaler {
-            Some(scaler) => scaler.scaled(loss).backward(),
-            None => loss.backward(),
-        }
-    }
-
-    /// Turns the gradients that have been added up into those of the loss itself.
-    pub(super) fn unscale(&mut self) {
-        if let Some(scaler) = &self.scaler {
-            self.optimizer.scale_gradients(scaler.inverse());
-        }
-    }
-
     /// Goes on with a scale that was kept.
     pub(super) fn load_scale(&mut self, kept: Option<State>) {
         if let (Some(scaler), Some(state)) = (&mut self.scaler, kept) {

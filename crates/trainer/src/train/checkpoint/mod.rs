@@ -158,7 +158,9 @@ pub fn resume(
     mut open: impl FnMut(&About) -> Result<Outputs, ResumeError>,
     emit: &mut Emitter,
 ) -> Result<Option<(About, Outputs)>, TrainerError> {
-    for found in shelf.found() {
+    let failed = |path: &Path, source| TrainerError::Resume { path: path.to_owned(), source };
+    let found = shelf.found().map_err(|error| failed(shelf.folder(), error.into()))?;
+    for found in found {
         let opened = found.read().and_then(|checkpoint| {
             if checkpoint.about.run != run {
                 return Ok(Err(TrainerError::OtherRun { path: found.path().to_owned() }));
@@ -173,7 +175,7 @@ pub fn resume(
                 return Ok(Some((checkpoint.about, outputs)));
             }
             Err(error) if !error.is_damage() => {
-                return Err(TrainerError::Resume { path: found.path().to_owned(), source: error });
+                return Err(failed(found.path(), error));
             }
             Err(error) => {
                 let message = format!("{} cannot be gone on from: {error}", found.name());

@@ -97,9 +97,16 @@ impl Shelf {
         }
     }
 
-    /// Checkpoints, the newest first.
-    pub fn found(&self) -> Vec<Found> {
-        found(&self.folder).unwrap_or_default()
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Checkpoints, the newest first; none where there is no folder of them.
+    pub fn found(&self) -> io::Result<Vec<Found>> {
+        match found(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            found => found,
+        }
     }
 
     /// Where the best weights of the checkpoint that has `best` were kept.
@@ -194,4 +201,19 @@ fn link(file: &Path, name: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::hard_link(file, name).or_else(|_| copy_atomic(file, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_that_is_not_there_holds_no_checkpoint() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = run.path().join("checkpoint");
+        let found = || Shelf::new(&folder, CheckpointEvery::Never).found();
+        assert!(found().unwrap().is_empty());
+        fs::write(&folder, "in the way").unwrap();
+        assert_eq!(found().unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
 }
