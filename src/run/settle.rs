@@ -1,7 +1,7 @@
 //! Settling what `auto` means on this host, by `plan`'s rules: which devices, and how they compute.
 
 use ybox_spec::amp::Amp;
-use ybox_spec::config::{Compute, Numerics};
+use ybox_spec::config::{Compute, CublasWorkspace, Numerics};
 
 use crate::engine::Gpu;
 use crate::plan::{self, Device, Dtype, HandOver, Refusal, Tables, Variant};
@@ -67,7 +67,8 @@ pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
     match plan::plan(facts, &request, &Tables::built_in()) {
         Ok(plan) => {
             let (attention, numerics) = (plan.attention, plan.numerics);
-            let compute = Compute { attention, numerics, threads: asked.compute.threads };
+            let compute = Compute { attention, numerics, ..asked.compute };
+            check_workspace(compute.cublas_workspace, !plan.devices.is_empty())?;
             let amp = settle_amp(asked.amp, plan.dtype, numerics)?;
             let devices = devices(facts, &plan.devices, plan.p2p_disable)?;
             Ok(Settled { variant: plan.variant, compute, amp, devices })
@@ -77,6 +78,16 @@ pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
             |first| failure(first, asked.for_gpu()),
         )),
     }
+}
+
+/// A setting of GPUs would change the hash of a run without one, and nothing else of it.
+fn check_workspace(workspace: CublasWorkspace, on_gpu: bool) -> Result<(), Failure> {
+    if on_gpu || workspace.is_default() {
+        return Ok(());
+    }
+    let key = CublasWorkspace::KEY;
+    let why = format!("{key}={} is for GPUs, and this run computes on the CPU", workspace.name());
+    Err(Failure::new(why, 1).hint(format!("leave {key} out")))
 }
 
 /// A refusal for the sake of a GPU comes with its code, which `docs/gpu.md` explains.
@@ -221,6 +232,21 @@ mod tests {
         assert_eq!((auto.compute.attention, auto.amp), (AttentionPath::Flash, Amp::Bf16));
         let refused = on("T4", Amp::Bf16).unwrap_err();
         assert!(refused.what.starts_with("dtype-not-on-arch: "), "{refused}");
+    }
+
+    #[test]
+    fn the_workspace_of_cublas_is_a_gpu_s_alone() {
+        let facts = plan::pretend("T4", &Tables::built_in()).unwrap();
+        let on = |device: Device| {
+            let cublas_workspace = CublasWorkspace::Small;
+            let numerics = Numerics::Fast;
+            let compute = Compute { numerics, cublas_workspace, ..Compute::default() };
+            settle(&facts, &Asked { device, variant: None, compute, amp: Amp::Auto })
+        };
+        let settled = on(Device::Cuda).unwrap();
+        assert_eq!(settled.compute.cublas_workspace, CublasWorkspace::Small);
+        let refused = on(Device::Cpu).unwrap_err();
+        assert!(refused.what.starts_with("cublas_workspace=:16:8 is for GPUs"), "{refused}");
     }
 
     #[test]
