@@ -54,9 +54,11 @@ pub fn toolkit(facts: &Facts) -> Check {
         return Check::well(NAME, offers.join("; "));
     }
     const FOUND: &str = "nothing that hands GPUs over";
-    match facts.container_toolkit.known().map_or(0, |toolkit| toolkit.cdi_devices.len()) {
+    let toolkit = facts.container_toolkit.known();
+    match toolkit.map_or(0, |toolkit| toolkit.cdi_devices.len()) {
         0 => {
-            let missing = HandOver::NoCdiSpec { folders: crate::cdi::folders() };
+            let unreadable = toolkit.map_or_else(Vec::new, |t| t.unreadable_specifications.clone());
+            let missing = HandOver::NoCdiSpec { folders: crate::cdi::folders(), unreadable };
             let wrong = format!("{}, and Docker has no NVIDIA runtime", missing.sentence());
             Check::ill(NAME, FOUND, wrong, missing.remedy())
         }
@@ -139,8 +141,18 @@ mod tests {
         let mut t4 = facts("T4");
         assert!(toolkit(&t4).is_ill());
         let version = Fact::Is("1.18.0".into());
-        let cdi_devices = vec!["nvidia.com/gpu=all".into()];
-        t4.container_toolkit = Fact::Is(ContainerToolkit { version, cdi_devices });
+        let mut of_host = ContainerToolkit {
+            version,
+            cdi_devices: Vec::new(),
+            unreadable_specifications: vec!["/etc/cdi/nvidia.yaml: Permission denied".into()],
+        };
+        t4.container_toolkit = Fact::Is(of_host.clone());
+        let unread = toolkit(&t4);
+        let Outcome::Ill { wrong, mend, .. } = unread.outcome else { panic!("{unread:?}") };
+        assert!(wrong.contains("can't be read: /etc/cdi/nvidia.yaml: Permission denied"));
+        assert!(mend.starts_with("let the file be read"));
+        of_host.cdi_devices = vec!["nvidia.com/gpu=all".into()];
+        t4.container_toolkit = Fact::Is(of_host);
         let untaken = toolkit(&t4);
         let Outcome::Ill { wrong, .. } = untaken.outcome else { panic!("{untaken:?}") };
         assert_eq!(wrong, "there are 1 CDI devices, and no engine here takes them");

@@ -16,8 +16,10 @@ pub enum HandOver {
     PodmanTooOld {
         have: String,
     },
+    /// `unreadable`: files there that can't be read, with why.
     NoCdiSpec {
         folders: String,
+        unreadable: Vec<String>,
     },
     DeviceNotInSpec {
         device: String,
@@ -60,8 +62,10 @@ impl HandOver {
                      is the first that does not"
                 )
             }
-            Self::NoCdiSpec { folders } => {
-                format!("no CDI specification of NVIDIA devices lies in {folders}")
+            Self::NoCdiSpec { folders, unreadable } => {
+                let none = format!("no CDI specification of NVIDIA devices lies in {folders}");
+                let unread = unreadable.iter().map(|file| format!("; this can't be read: {file}"));
+                std::iter::once(none).chain(unread).collect()
             }
             Self::DeviceNotInSpec { device, have } => {
                 let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
@@ -86,6 +90,9 @@ impl HandOver {
                 .into(),
             Self::PodmanTooOld { .. } => {
                 "install a newer Podman, or use --engine docker or --engine embedded".into()
+            }
+            Self::NoCdiSpec { unreadable, .. } if !unreadable.is_empty() => {
+                format!("let the file be read, or write it anew with {GENERATE}")
             }
             Self::NoCdiSpec { .. } => {
                 format!("install the NVIDIA Container Toolkit and write one with {GENERATE}")

@@ -88,7 +88,11 @@ mod tests {
 
     fn listed() -> Fact<ContainerToolkit> {
         let cdi_devices = vec!["nvidia.com/gpu=0".into(), "nvidia.com/gpu=all".into()];
-        Fact::Is(ContainerToolkit { version: Fact::Is("1.18.0".into()), cdi_devices })
+        Fact::Is(ContainerToolkit {
+            version: Fact::Is("1.18.0".into()),
+            cdi_devices,
+            unreadable_specifications: Vec::new(),
+        })
     }
 
     #[test]

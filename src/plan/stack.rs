@@ -379,6 +379,7 @@ mod tests {
         facts.container_toolkit = Fact::Is(ContainerToolkit {
             version: Fact::Is("1.18.0".into()),
             cdi_devices: vec!["nvidia.com/gpu=all".into()],
+            unreadable_specifications: Vec::new(),
         });
         assert_eq!(code(&facts), Code::ContainerToolkitMissing, "Docker has a list of its own");
         facts.engines.bubblewrap = Fact::Is(Bubblewrap {

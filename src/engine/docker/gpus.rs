@@ -26,7 +26,8 @@ fn podman(gpus: &[Gpu], facts: &Facts) -> Result<DeviceRequest, EngineError> {
         return Err(EngineError::Gpu(HandOver::PodmanTooOld { have }));
     }
     if facts.cdi_devices.is_empty() {
-        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders: cdi::folders() }));
+        let unreadable = facts.unreadable_specifications.clone();
+        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders: cdi::folders(), unreadable }));
     }
     let have = || facts.cdi_devices.clone();
     let missing = |device| EngineError::Gpu(HandOver::DeviceNotInSpec { device, have: have() });
@@ -81,6 +82,7 @@ mod tests {
             remaps_users: false,
             seccomp: None,
             cdi_devices: cdi.iter().map(|name| (*name).to_owned()).collect(),
+            unreadable_specifications: Vec::new(),
         }
     }
 
