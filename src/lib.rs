@@ -21,6 +21,7 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod settings;
+mod strict;
 pub mod synth;
 pub mod trust;
 pub mod ui;

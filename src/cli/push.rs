@@ -7,11 +7,11 @@ use indicatif::DecimalBytes;
 use serde_json::json;
 
 use super::key::PassphraseArgs;
+use super::report::parcel;
 use super::{Context, ExitStatus};
 use crate::image::{Store, StoredImage};
-use crate::record::{Parcel, file, find_run};
+use crate::record::find_run;
 use crate::registry::{Place, RegistryError, Sent, Version, connect};
-use crate::report;
 use crate::settings::RegistryFlags;
 use crate::trust::PrivateKey;
 use crate::ui::Failure;
@@ -88,10 +88,7 @@ fn push_run(
 ) -> Result<ExitStatus, Failure> {
     let directory = context.directory()?;
     let folder = find_run(&directory, run)?;
-    if !folder.join(file::REPORT).is_file() {
-        report::write(&folder, run)?;
-    }
-    let parcel = Parcel::of(&folder)?;
+    let parcel = parcel(&folder, run)?;
     let hash = parcel.record.run_hash;
     let tag = place.tag.clone().unwrap_or_else(|| format!("run-{}", &hash.hex()[..12]));
     let progress = context.progress().of_uploads();

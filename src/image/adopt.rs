@@ -2,6 +2,7 @@
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
 
+use super::store::parse;
 use super::{ImageError, Reference, Store, StoredImage, oci};
 
 /// Docker's names of what OCI calls config and gzip layer.
@@ -19,17 +20,15 @@ impl Store {
     ) -> Result<StoredImage, ImageError> {
         let described = oci::describe(media_type, manifest);
         let what = format!("the manifest {}", described.digest());
-        let parsed: ImageManifest =
-            serde_json::from_slice(manifest).map_err(|e| ImageError::malformed(what, e))?;
-        for blob in parsed.layers().iter().chain([parsed.config()]) {
-            self.check_there(blob)?;
-        }
+        let parsed: ImageManifest = parse(manifest, &what)?;
+        oci::blobs(&parsed).try_for_each(|blob| self.check_there(blob))?;
         parsed.layers().iter().try_for_each(check_layer)?;
         let config = oci::digest_of(parsed.config())?;
         self.check_config(&config, &parsed)?;
         let failed = ImageError::io("write the image's manifest to the store");
         let digest = self.blobs.put(manifest).map_err(failed)?;
-        self.tag(reference, described, &config)?;
+        let reference = reference.of(digest);
+        self.tag(&reference, described, &config)?;
         Ok(StoredImage { reference: reference.short(), manifest: digest, config })
     }
 
@@ -63,14 +62,8 @@ impl Store {
         manifest: &ImageManifest,
     ) -> Result<(), ImageError> {
         let what = format!("the config {digest}");
-        let config: ImageConfiguration = serde_json::from_slice(&self.blobs.read(digest)?)
-            .map_err(|e| ImageError::malformed(&what, e))?;
-        let diff_ids = config.rootfs().diff_ids();
-        if diff_ids.len() != manifest.layers().len() {
-            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
-            return Err(ImageError::malformed(what, why));
-        }
-        diff_ids.iter().try_for_each(|id| oci::parse_digest(id).map(|_| ()))
+        let config: ImageConfiguration = parse(&self.blobs.read(digest)?, &what)?;
+        oci::paired(manifest, &config, &what).map(drop)
     }
 }
 

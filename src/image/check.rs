@@ -76,8 +76,7 @@ impl Store {
         for digest in attached {
             let manifest = self.check_document(&digest, "attached manifest", problems);
             let Some(manifest): Option<ImageManifest> = manifest else { continue };
-            let named = manifest.layers().iter().chain([manifest.config()]);
-            blobs.extend(named.filter_map(|blob| oci::digest_of(blob).ok()));
+            blobs.extend(oci::blobs(&manifest).filter_map(|blob| oci::digest_of(blob).ok()));
         }
         for digest in blobs {
             let unreadable = self.blobs.read(&digest).err();

@@ -16,6 +16,7 @@ use super::adopt::DOCKER_LAYER;
 use super::blobs::{Blobs, Checked};
 use super::{ImageError, Reference, StoredImage, oci, usage};
 use crate::settings::Settings;
+use crate::strict;
 
 pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// In the index, the name of an image whose tag has moved on.
@@ -154,20 +155,16 @@ impl Store {
     pub fn layers(&self, image: &StoredImage) -> Result<Vec<StoredLayer>, ImageError> {
         let manifest = self.manifest(image)?;
         let config = self.config(image)?;
-        let diff_ids = config.rootfs().diff_ids();
-        if diff_ids.len() != manifest.layers().len() {
-            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
-            return Err(ImageError::malformed(format!("image {}", image.reference), why));
-        }
-        let pair = |(layer, diff_id): (&Descriptor, &String)| {
+        let pairs = oci::paired(&manifest, &config, &format!("image {}", image.reference))?;
+        let stored = |(layer, diff_id): (&Descriptor, Digest)| {
             Ok(StoredLayer {
                 digest: oci::digest_of(layer)?,
                 size: layer.size(),
                 media_type: layer.media_type().clone(),
-                diff_id: oci::parse_digest(diff_id)?,
+                diff_id,
             })
         };
-        manifest.layers().iter().zip(diff_ids).map(pair).collect()
+        pairs.into_iter().map(stored).collect()
     }
 
     /// The uncompressed tar of a layer. Reading to the end checks both digests; the error then
@@ -254,7 +251,7 @@ impl Store {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, ImageError> {
-    serde_json::from_slice(bytes).map_err(|e| ImageError::malformed(what, e))
+    strict::parse(bytes).map_err(|e| ImageError::malformed(what, e))
 }
 
 fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a String> {

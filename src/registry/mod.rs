@@ -20,7 +20,6 @@ mod push;
 mod referrers;
 mod retry;
 mod run;
-mod strict;
 mod upload;
 
 pub use client::Repository;

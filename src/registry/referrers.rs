@@ -7,8 +7,8 @@ use reqwest::{Response, StatusCode, Url};
 use ybox_spec::Digest;
 
 use super::client::{Access, read_limited, refusal};
-use super::manifest::{LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST};
-use super::{RegistryError, Repository, Version, strict};
+use super::manifest::{LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, parse};
+use super::{RegistryError, Repository, Version};
 use crate::image::oci;
 
 /// Far more than anything has.
@@ -44,7 +44,7 @@ impl Repository {
         tag: Option<&str>,
     ) -> Result<Descriptor, RegistryError> {
         let what = "the manifest to be attached";
-        let manifest: ImageManifest = strict::parse(bytes, what)?;
+        let manifest: ImageManifest = parse(bytes, what)?;
         let subject = manifest.subject().as_ref();
         let subject = subject.ok_or_else(|| RegistryError::malformed(what, "it has no subject"))?;
         let subject = oci::digest_of(subject)?;
@@ -77,7 +77,7 @@ impl Repository {
             }
             let next = next_page(&response);
             let bytes = read_limited(response, LARGEST_MANIFEST, &doing, self.host()).await?;
-            let index: ImageIndex = strict::parse(&bytes, "the list of referrers")?;
+            let index: ImageIndex = parse(&bytes, "the list of referrers")?;
             found.extend(index.manifests().iter().cloned());
             match next {
                 Some(next) if next.origin() == url.origin() => url = next,

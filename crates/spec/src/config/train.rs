@@ -13,9 +13,9 @@ use crate::overrides::{ConfigError, Schema, Values};
 pub enum OptimizerChoice {
     #[serde(rename = "auto")]
     Auto,
-    #[serde(rename = "SGD")]
+    #[serde(rename = "SGD", alias = "sgd")]
     Sgd,
-    #[serde(rename = "AdamW")]
+    #[serde(rename = "AdamW", alias = "adamw")]
     AdamW,
 }
 
