@@ -69,6 +69,19 @@ impl Store {
         Ok(Self { layout, rootfs: home.join("rootfs"), blobs, usage: None })
     }
 
+    /// The store under `home` for who only looks: nothing is made, and where there is none, it is
+    /// `None`.
+    pub fn existing(home: &Path) -> Result<Option<Self>, ImageError> {
+        let layout = home.join("store");
+        let failed = || ImageError::io(format!("open the image store {}", layout.display()));
+        if !layout.join("oci-layout").try_exists().map_err(failed())? {
+            return Ok(None);
+        }
+        let usage = usage::share_existing(&layout).map_err(failed())?;
+        let (rootfs, blobs) = (home.join("rootfs"), Blobs::at(&layout));
+        Ok(Some(Self { layout, rootfs, blobs, usage }))
+    }
+
     /// All images: named ones first, by name.
     pub fn images(&self) -> Result<Vec<StoredImage>, ImageError> {
         let index = self.index()?;

@@ -39,6 +39,15 @@ pub(super) fn share(layout: &Path) -> io::Result<Option<Arc<File>>> {
     Ok(Some(Arc::new(lock)))
 }
 
+/// The same of a lock that is there already: it is not made.
+pub(super) fn share_existing(layout: &Path) -> io::Result<Option<Arc<File>>> {
+    match File::open(layout.join(LOCK)) {
+        Ok(lock) => lock.lock_shared().map(|()| Some(Arc::new(lock))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || is_read_only(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

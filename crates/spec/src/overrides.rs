@@ -8,6 +8,11 @@ use serde_json::{Map, Value};
 /// A set of keys with defaults and a check of the final values.
 pub trait Schema: Default + Serialize + DeserializeOwned {
     fn check(&self) -> Result<(), ConfigError>;
+
+    /// The keys that are not written where they have their defaults, which these are.
+    fn unwritten() -> Values {
+        Values::new()
+    }
 }
 
 /// Why settings don't resolve.
@@ -51,7 +56,11 @@ pub fn parse_preset(yaml: &str) -> Result<Values, ConfigError> {
 
 /// The keys of `T`, in the order of its definition.
 pub fn keys<T: Schema>() -> Vec<String> {
-    fields(&T::default()).keys().cloned().collect()
+    defaults::<T>().keys().cloned().collect()
+}
+
+fn defaults<T: Schema>() -> Values {
+    fields(&T::default()).into_iter().chain(T::unwritten()).collect()
 }
 
 /// Splits `values` into those that `T` knows and the rest.
@@ -64,7 +73,7 @@ pub fn partition<T: Schema>(values: Values) -> (Values, Values) {
 /// An unknown key is refused with the nearest one of `T`'s and of `also`, keys that the caller
 /// takes elsewhere.
 pub fn resolve<T: Schema>(layers: &[Values], also: &[String]) -> Result<T, ConfigError> {
-    let mut current = fields(&T::default());
+    let mut current = defaults::<T>();
     for (key, value) in layers.iter().flatten() {
         if !current.contains_key(key) {
             return Err(unknown(key, current.keys().chain(also)));

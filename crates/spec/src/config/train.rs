@@ -7,7 +7,7 @@ use super::inference::{Nms, VAL_NMS, check_nms};
 use super::ranges::{above_zero, check_imgsz, check_model, one_or_more, within};
 use crate::amp::Amp;
 use crate::augmentation::{self, AugmentSchedule};
-use crate::overrides::{ConfigError, Schema};
+use crate::overrides::{ConfigError, Schema, Values};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OptimizerChoice {
@@ -212,6 +212,10 @@ impl Default for TrainConfig {
 }
 
 impl Schema for TrainConfig {
+    fn unwritten() -> Values {
+        Compute::unwritten()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         check_model(&self.model)?;
         check_imgsz(self.imgsz)?;
