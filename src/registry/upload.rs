@@ -114,8 +114,9 @@ impl Upload<'_> {
             let Err(error) = self.attempt(&mut current).await else { return Ok(()) };
             self.blame(&error)?;
             if error.is_transient() {
-                // What broke off may still be written to one of which the registry has nothing yet.
-                session = self.resume(&current).await.filter(|session| session.offset > 0);
+                // One of which the registry has nothing yet may still get what broke off.
+                let broke = matches!(error, RegistryError::Transport { .. });
+                session = self.resume(&current).await.filter(|s| s.offset > 0 || !broke);
             }
             let got = session.as_ref().map_or(0, |session| session.offset);
             if got > furthest {
