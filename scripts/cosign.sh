@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes target/cosign/usr/bin/cosign, against which signatures are tested: a link to Debian's, or,
-# where this Debian has none, that of the current stable Debian from the mirror that apt is set to,
-# checked by apt, unpacked and not installed. The tests that need it skip where it is missing.
+# Makes target/cosign/usr/bin/cosign, against which signatures are tested: a link to the one that is
+# installed, or, where none is, that of Debian trixie from the mirror that apt is set to, checked by
+# apt, unpacked and not installed. The tests that need it skip where it is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

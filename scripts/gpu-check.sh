@@ -65,7 +65,8 @@ take_steps() { # NAME POLICY ATTENTION AMP
 nvidia-smi --query-gpu=name,uuid,driver_version,compute_cap,memory.total --format=csv,noheader,nounits \
   > "$work/smi.csv" 2> /dev/null || true
 attention=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("attention", "safe"))' "$work/plan.json")
-dtype=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("dtype", "fp32"))' "$work/plan.json")
+# What a run computes in, which the predicted memory is for.
+dtype=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1])).get("memory", {}).get("dtype", "fp32"))' "$work/plan.json")
 amp=${dtype/fp32/off}
 
 ask attention attention

@@ -10,6 +10,7 @@ mod fixture;
 mod standin_driver;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use fixture::Project;
@@ -21,6 +22,10 @@ fn examine(project: &Project, change: impl FnOnce(&mut Command)) -> (i32, Vec<Va
     let mut command = project.ybox(&["--json", "doctor"]);
     command.env_remove("YBOX_PRETEND");
     change(&mut command);
+    said(&mut command)
+}
+
+fn said(command: &mut Command) -> (i32, Vec<Value>) {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
@@ -49,13 +54,65 @@ fn a_stored_image_is_well_until_a_bit_of_it_flips() {
     assert_eq!(check(&checks, "images")["state"], "well", "{checks:#?}");
     assert_eq!(check(&checks, "locks")["state"], "well", "{checks:#?}");
 
-    let blob = project.path("home/store/blobs/sha256").join(&project.blobs()[0]);
-    let mut bytes = fs::read(&blob).unwrap();
+    let deep = |command: &mut Command| _ = command.arg("--deep");
+    let (_, checks) = examine(&project, deep);
+    assert_eq!(check(&checks, "images")["found"], "1 stored, all read and intact");
+
+    let layer = lowest_layer(&project);
+    let mut bytes = fs::read(&layer).unwrap();
     bytes[0] ^= 1;
-    fs::write(&blob, bytes).unwrap();
-    let (status, checks) = examine(&project, |_| ());
+    fs::write(&layer, &bytes).unwrap();
+    let (_, checks) = examine(&project, |_| ());
+    let found = check(&checks, "images")["found"].as_str().unwrap();
+    assert!(found.contains("--deep"), "what was not read is not said to be intact: {found}");
+    let (status, checks) = examine(&project, deep);
     assert_eq!(status, 1);
-    assert_ill(&checks, "images", "");
+    assert_ill(&checks, "images", "its content hashes to");
+
+    fs::write(&layer, &bytes[1..]).unwrap();
+    let (_, checks) = examine(&project, |_| ());
+    assert_ill(&checks, "images", "bytes, the manifest says");
+    fs::remove_file(&layer).unwrap();
+    let (_, checks) = examine(&project, |_| ());
+    assert_ill(&checks, "images", "it is not in the store");
+
+    let index = project.path("home/store/index.json");
+    fs::write(&index, "{").unwrap();
+    let (_, checks) = examine(&project, |_| ());
+    assert_ill(&checks, "images", "the index of the image store");
+    let mend = check(&checks, "images")["mend"].as_str().unwrap();
+    assert!(mend.contains(&index.display().to_string()), "{mend}");
+}
+
+/// The lowest layer of the project's only image.
+fn lowest_layer(project: &Project) -> PathBuf {
+    let read =
+        |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let blob = |named: &Value| {
+        let digest = named["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        project.path("home/store/blobs/sha256").join(digest)
+    };
+    let index = read(project.path("home/store/index.json"));
+    blob(&read(blob(&index["manifests"][0]))["layers"][0])
+}
+
+#[test]
+fn people_read_a_line_for_each_check_and_two_more_where_something_is_wrong() {
+    let project = Project::new();
+    let output = project.ybox(&["doctor", "--pretend", "T4"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty());
+    insta::with_settings!({ filters => vec![(r"[\d.]+ GiB free in .*", "[ROOM]")] }, {
+        insta::assert_snapshot!("doctor", String::from_utf8(output.stdout).unwrap());
+    });
+}
+
+#[test]
+fn nothing_is_made() {
+    let project = Project::new();
+    let mut command = project.ybox(&["--json", "doctor"]);
+    said(command.arg("--home").arg(project.path("elsewhere")));
+    assert!(!project.path("elsewhere").exists());
 }
 
 #[test]
@@ -67,6 +124,29 @@ fn a_lock_that_no_longer_fits_its_recipe_is_named() {
     let (status, checks) = examine(&project, |_| ());
     assert_eq!(status, 1);
     assert_ill(&checks, "locks", "recipe was changed");
+    assert!(check(&checks, "locks")["mend"].as_str().unwrap().contains("ybox lock tiny"));
+
+    fs::write(project.path("docker/tiny.lock"), "schema: [").unwrap();
+    let (_, checks) = examine(&project, |_| ());
+    assert_ill(&checks, "locks", "tiny.lock is not valid");
+    let mend = check(&checks, "locks")["mend"].as_str().unwrap();
+    assert!(mend.contains("git checkout") && mend.contains("tiny.lock"), "{mend}");
+}
+
+#[test]
+fn a_package_index_that_is_not_set_is_trouble() {
+    let project = Project::new();
+    // Without a pip to ask.
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("ybox"));
+    command.args(["--json", "doctor", "--pretend", "cpu", "--home"]).arg(project.path("home"));
+    command.env("PATH", nothing.path()).env("HOME", nothing.path());
+    command.env_remove("XDG_CONFIG_HOME").env_remove("YBOX_PYTHON_INDEX");
+    command.env("YBOX_DEB_MIRROR", "http://127.0.0.1:1/debian");
+    let (status, checks) = said(&mut command);
+    assert_eq!(status, 1);
+    assert_ill(&checks, "indexes", "YBOX_PYTHON_INDEX is not set");
+    assert!(check(&checks, "indexes")["mend"].as_str().unwrap().contains("python_index"));
 }
 
 #[test]
@@ -98,6 +178,11 @@ fn a_driver_that_is_too_old_for_every_image_is_trouble() {
     });
     assert_eq!(status, 1);
     assert_ill(&checks, "driver", "driver");
+    driver.becomes(&standin_driver::failing(999));
+    let (_, checks) = examine(&project, |command| {
+        command.env("LD_LIBRARY_PATH", driver.folder());
+    });
+    assert_ill(&checks, "driver", "cuda-does-not-start");
     driver.becomes(&standin_driver::a100());
     let (_, checks) = examine(&project, |command| {
         command.env("LD_LIBRARY_PATH", driver.folder());

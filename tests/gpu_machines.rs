@@ -121,6 +121,18 @@ fn a_driver_that_fails_is_said_with_what_mends_it() {
     }
 }
 
+/// As in a container that was given the driver's tools, and not what computes.
+#[test]
+fn a_driver_without_its_cuda_library_says_to_install_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = StandIn::new(folder.path(), &standin_driver::t4());
+    std::fs::remove_file(driver.folder().join("libcuda.so.1")).unwrap();
+    let plan = json(&ybox(&["--json", "plan"], &driver));
+    let refusal = &plan["refusals"][0];
+    assert_eq!(refusal["code"], "cuda-does-not-start", "{plan:#}");
+    assert!(refusal["remedy"].as_str().unwrap().contains("NVIDIA_DRIVER_CAPABILITIES"), "{plan:#}");
+}
+
 #[test]
 fn gpus_that_can_t_reach_each_other_make_a_plan_without_peer_access() {
     let folder = tempfile::tempdir().unwrap();

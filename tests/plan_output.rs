@@ -105,7 +105,7 @@ fn the_json_form_says_the_same() {
     assert_eq!((&plan["variant"], &plan["attention"]), (&"cuda13".into(), &"efficient".into()));
     assert_eq!(plan["devices"], serde_json::json!([0, 1]));
     assert_eq!(plan["refusals"], serde_json::json!([]));
-    assert_eq!(plan["tables"].as_array().unwrap().len(), 4);
+    assert_eq!(plan["tables"].as_array().unwrap().len(), 5);
 
     let (code, out, _) = ybox(&["plan", "--json", "--pretend", "V100,driver=470.256.02"]);
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();

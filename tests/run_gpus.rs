@@ -67,6 +67,41 @@ fn a_gpu_takes_the_image_of_its_variant_and_the_path_of_its_kind() {
     assert_eq!(auto.devices.gpus.len(), 2);
 }
 
+/// Both compute in fp32, which flash kernels of GPUs don't: where a training takes flash, they don't.
+#[test]
+fn validation_and_prediction_take_a_path_that_has_fp32() {
+    let place = place();
+    place.train();
+    const WEIGHTS: &str = "weights=runs/train/exp/weights/best.safetensors";
+    let ordered = |task, what: &str, image: Option<&str>, more: &[&str]| {
+        let arguments = [&[WEIGHTS, what, "numerics=fast"], more].concat();
+        let request = Request {
+            task,
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            image: image.map(Into::into),
+            directory: place.work(),
+        };
+        run::resolve(&request, &place.store(), &|asked| run::settle(&two_a100s(), asked))
+    };
+    for (task, what) in
+        [(Task::Val, "data=data/data.yaml"), (Task::Predict, "source=data/images/train")]
+    {
+        for (image, more) in
+            [(None, &["device=0"][..]), (None, &["device=all"]), (Some("ybox/cuda13"), &[])]
+        {
+            let order = ordered(task, what, image, more).unwrap();
+            assert!(!order.devices.gpus.is_empty());
+            assert_eq!(order.config.attention(), AttentionPath::Efficient, "{more:?}");
+        }
+        let asked = |path| ordered(task, what, None, &["device=0", path]);
+        let safe = asked("attention=safe").unwrap();
+        assert_eq!(safe.config.attention(), AttentionPath::Safe);
+        let flash = asked("attention=flash").unwrap_err();
+        assert!(flash.what.starts_with("flash-needs-half: "), "{flash}");
+        assert!(flash.hint.is_some());
+    }
+}
+
 #[test]
 fn the_container_is_given_the_gpus_and_the_record_says_so() {
     let place = place();

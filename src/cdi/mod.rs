@@ -5,7 +5,7 @@ mod edits;
 mod specification;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use edits::{Edits, MissingDevice, device_name, edits};
 pub use specification::{DeviceNode, HostFile, Specification};
@@ -21,35 +21,46 @@ pub fn folders() -> String {
 /// Those of NVIDIA's devices below `root`, in the order of their precedence, the least first. A file
 /// that can't be read holds none.
 pub fn nvidia_specifications(root: &Path) -> Vec<Specification> {
-    FOLDERS
-        .iter()
-        .flat_map(|folder| files(&root.join(folder)))
-        .filter_map(|path| specification(&path))
-        .filter(|specification| specification.kind.starts_with("nvidia.com/"))
-        .collect()
+    let read = files(root).filter_map(|path| specification(&path).ok());
+    read.filter(|specification| specification.kind.starts_with("nvidia.com/")).collect()
+}
+
+/// The files that can't be read, whoever's devices they are of, each with why.
+pub fn unreadable(root: &Path) -> Vec<String> {
+    let why = |path: PathBuf| Some(format!("{}: {}", path.display(), specification(&path).err()?));
+    files(root).filter_map(why).collect()
 }
 
 /// Fully qualified names, e.g. `nvidia.com/gpu=0`, sorted.
 pub fn nvidia_devices(root: &Path) -> Vec<String> {
-    let specifications = nvidia_specifications(root);
+    names(&nvidia_specifications(root))
+}
+
+/// Those of `specifications`.
+pub fn names(specifications: &[Specification]) -> Vec<String> {
     let mut names: Vec<_> = specifications.iter().flat_map(Specification::names).collect();
     names.sort();
     names.dedup();
     names
 }
 
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-    files.sort();
-    files
+fn files(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let known = ["yaml", "yml", "json"];
+        path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e))
+    };
+    FOLDERS.iter().flat_map(move |folder| {
+        let entries = fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_one).collect();
+        files.sort();
+        files
+    })
 }
 
 /// JSON is YAML, so one reader does for both.
-fn specification(path: &Path) -> Option<Specification> {
-    let known = ["yaml", "yml", "json"];
-    path.extension().and_then(|e| e.to_str()).filter(|e| known.contains(e))?;
-    serde_yaml::from_str(&fs::read_to_string(path).ok()?).ok()
+fn specification(path: &Path) -> Result<Specification, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    serde_yaml::from_str(&text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -80,5 +91,7 @@ mod tests {
             nvidia_devices(root.path()),
             ["nvidia.com/gpu=0", "nvidia.com/gpu=1", "nvidia.com/gpu=all"]
         );
+        let unreadable = unreadable(root.path());
+        assert!(unreadable.len() == 1 && unreadable[0].contains("etc/cdi/broken.yaml: "));
     }
 }

@@ -83,7 +83,7 @@ fn print(built: &Built, json: bool) {
         });
         println!("{document}");
     } else {
-        println!("{}@{}", image.reference, image.manifest);
+        println!("{}", image.pinned());
     }
 }
 

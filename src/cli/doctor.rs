@@ -20,11 +20,14 @@ pub struct Args {
     /// A data set that has to be readable: its YAML file
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Read the stored images whole and compare their digests, which takes a while
+    #[arg(long)]
+    deep: bool,
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let facts = learn(&args.pretend, context)?;
-    let checks = doctor::examine(&facts, &context.settings, args.data.as_deref());
+    let checks = doctor::examine(&facts, &context.settings, args.data.as_deref(), args.deep);
     let text = match context.settings.json {
         true => format!("{:#}\n", doctor::json(&checks)),
         false => doctor::human(&checks),

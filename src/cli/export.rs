@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use indicatif::DecimalBytes;
 
+use super::report::parcel;
 use super::{Context, ExitStatus};
-use crate::image::{Archive, ImageError, Store, StoredImage};
-use crate::record::{Parcel, file, find_run};
-use crate::report;
+use crate::image::{Archive, Store, StoredImage};
+use crate::record::{Parcel, find_run_or_none};
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
@@ -41,29 +41,21 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(run) = &run {
         eprintln!("{}: run {}", args.what, run.parcel.record.run_hash);
     }
-    eprintln!("{}@{}: {}", image.reference, image.manifest, DecimalBytes(archive.size()));
+    eprintln!("{}: {}", image.pinned(), DecimalBytes(archive.size()));
     println!("{}", args.file.display());
     Ok(ExitStatus::Yes)
 }
 
-/// A run folder comes first: its path is never meant for an image. Digits may be of either.
+/// A run comes first, as everywhere that either may be named.
 fn find(
     store: &Store,
     what: &str,
     context: &Context,
 ) -> Result<(StoredImage, Option<Run>), Failure> {
-    let directory = context.directory()?;
-    if !directory.join(what).is_dir() {
-        match store.find(what) {
-            Err(ImageError::NotFound { .. }) if find_run(&directory, what).is_ok() => {}
-            found => return Ok((found?, None)),
-        }
-    }
-    let folder = find_run(&directory, what)?;
-    if !folder.join(file::REPORT).is_file() {
-        report::write(&folder, what)?;
-    }
-    let parcel = Parcel::of(&folder)?;
+    let Some(folder) = find_run_or_none(&context.directory()?, what)? else {
+        return Ok((store.find(what)?, None));
+    };
+    let parcel = parcel(&folder, what)?;
     let image = store.find(&parcel.record.inputs.image.to_string())?;
     Ok((image, Some(Run { folder, parcel })))
 }

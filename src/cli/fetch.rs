@@ -67,8 +67,11 @@ fn carry(
     let fetcher = Fetcher::new(&context.settings)?.deep(true);
     let cache = Cache::in_folder(folder)?;
     let mut sizes = BTreeMap::new();
-    for lock in &locks {
-        context.runtime.block_on(fetcher.carry(lock, &cache))?;
+    for lock in locks {
+        let mut new = lock.clone();
+        new.debs.retain(|deb| !sizes.contains_key(&deb.sha256));
+        new.wheels.retain(|wheel| !sizes.contains_key(&wheel.sha256));
+        context.runtime.block_on(fetcher.carry(&new, &cache))?;
         sizes.extend(lock.debs.iter().map(|deb| (deb.sha256, deb.size)));
         sizes.extend(lock.wheels.iter().map(|wheel| (wheel.sha256, wheel.size)));
     }

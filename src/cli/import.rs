@@ -8,7 +8,7 @@ use ybox_spec::Digest;
 use super::{Context, ExitStatus};
 use crate::image::{Arrival, Store, StoredImage};
 use crate::record::{Aside, ParcelError, Pulled};
-use crate::trust::{Evidence, Policy, signatures};
+use crate::trust::{Evidence, Policy, belongs};
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
@@ -26,7 +26,8 @@ pub struct Args {
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let store = Store::open(&context.settings)?;
-    let arrival = Arrival::read(&store, &args.file)?;
+    let mut arrival = Arrival::read(&store, &args.file)?;
+    arrival.artifacts.retain(|artifact| belongs(artifact, &arrival.manifests));
     judge(&arrival, &store, context)?;
     if arrival.run.is_empty() {
         show(&arrival.settle(&store)?, None, context)?;
@@ -44,11 +45,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
 
 fn judge(arrival: &Arrival, store: &Store, context: &Context) -> Result<(), Failure> {
     let Some(policy) = Policy::of(&context.settings)? else { return Ok(()) };
-    let evidence = Evidence {
-        manifests: arrival.manifests.clone(),
-        signatures: signatures(&arrival.artifacts)?,
-        built_here: store.was_built_here(&arrival.image())?,
-    };
+    let Arrival { config, manifests, artifacts, .. } = arrival;
+    let evidence = Evidence::gather(store, config, manifests.clone(), artifacts)?;
     policy.judge(&arrival.reference.name, &evidence)?;
     Ok(())
 }
@@ -71,7 +69,7 @@ fn show(
         (folder, hash)
     });
     let (reference, manifest, config) = (&image.reference, image.manifest, image.config);
-    let name = format!("{reference}@{manifest}");
+    let name = image.pinned();
     let mut document = json!({"reference": reference, "manifest": manifest, "config": config});
     match run {
         Some((folder, hash)) if context.settings.json => {

@@ -19,7 +19,7 @@ pub struct Args {
     batch: u64,
     /// Side of its pictures
     #[arg(long, value_name = "PIXELS", default_value_t = 640, requires = "model")]
-    imgsz: u64,
+    imgsz: u32,
     /// Its classes
     #[arg(long, value_name = "N", default_value_t = 80, requires = "model",
         value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -38,8 +38,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let prediction = match (&outcome, args.model) {
         (Ok(plan), Some(model)) => {
             let Args { batch, imgsz, classes, .. } = args;
-            let training = Training { model, batch, imgsz, classes };
-            let predicted = memory::predict(plan, &facts, &training);
+            let training = Training { model, batch, imgsz, classes, dtype: request.dtype };
+            let predicted = memory::predict(plan, &facts, &training, &tables);
             Some(predicted.map_err(|error| Failure::new(error.to_string(), 2))?)
         }
         _ => None,

@@ -3,7 +3,7 @@
 use super::sbom::print_attached;
 use super::{Context, ExitStatus};
 use crate::image::IN_TOTO;
-use crate::record::{FindError, find_run, statement};
+use crate::record::{find_run_or_none, statement};
 use crate::ui::Failure;
 
 /// Prints an in-toto statement (JSON) on standard output: SLSA provenance of an image, or what a run
@@ -16,12 +16,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
-    match find_run(&context.directory()?, &args.what) {
-        Ok(folder) => {
+    match find_run_or_none(&context.directory()?, &args.what)? {
+        Some(folder) => {
             println!("{}", String::from_utf8_lossy(&statement::run(&folder)?));
             Ok(ExitStatus::Yes)
         }
-        Err(FindError::NotFound(_)) => print_attached(&args.what, IN_TOTO, "provenance", context),
-        Err(error) => Err(error.into()),
+        None => print_attached(&args.what, IN_TOTO, "provenance", context),
     }
 }

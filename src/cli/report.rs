@@ -1,9 +1,10 @@
 //! `ybox report`: one run at a glance, as a page.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::{Context, ExitStatus};
-use crate::record::find_folder;
+use crate::record::{Parcel, file, find_folder};
 use crate::report;
 use crate::ui::Failure;
 
@@ -24,9 +25,7 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let directory = context.directory()?;
     let folder = find_folder(&directory, &args.run)?;
-    let shown = |path: &std::path::Path| {
-        path.strip_prefix(&directory).unwrap_or(path).display().to_string()
-    };
+    let shown = |path: &Path| path.strip_prefix(&directory).unwrap_or(path).display().to_string();
     let path = shown(&report::write(&folder, &shown(&folder))?);
     let line = match context.settings.json {
         true => serde_json::json!({ "report": path }).to_string(),
@@ -35,4 +34,13 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     // Nobody reading is no error.
     let _ = writeln!(io::stdout(), "{line}");
     Ok(ExitStatus::Yes)
+}
+
+/// A run as it is carried elsewhere: with a report, which is written where there is none. It is called
+/// `name`.
+pub(super) fn parcel(folder: &Path, name: &str) -> Result<Parcel, Failure> {
+    if !folder.join(file::REPORT).is_file() {
+        report::write(folder, name)?;
+    }
+    Ok(Parcel::of(folder)?)
 }

@@ -54,7 +54,7 @@ pub struct Args {
     engine: engine::Choice,
     #[command(flatten)]
     pretend: Pretend,
-    /// Image to run [default: ybox/cpu:latest]
+    /// Image to run [default: ybox/cpu:latest, on GPUs ybox/VARIANT:latest]
     #[arg(long, value_name = "REFERENCE")]
     image: Option<String>,
 }

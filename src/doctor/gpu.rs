@@ -46,21 +46,29 @@ fn version(facts: &Facts) -> String {
 /// What hands GPUs to containers.
 pub fn toolkit(facts: &Facts) -> Check {
     const NAME: &str = "toolkit";
-    let docker = facts.engines.docker.known();
-    let runtime = docker.is_some_and(|d| d.nvidia_runtime.known() == Some(&true));
-    let listed = facts.container_toolkit.known().map_or(0, |toolkit| toolkit.cdi_devices.len());
-    let cdi = docker.map_or(0, |docker| docker.cdi_devices.len()).max(listed);
-    match (has_any(facts), runtime, cdi) {
-        (false, ..) => Check::skipped(NAME, "no NVIDIA GPU"),
-        (_, true, _) => {
-            Check::well(NAME, format!("Docker has NVIDIA's runtime, {cdi} CDI devices"))
-        }
-        (_, _, 1..) => Check::well(NAME, format!("{cdi} CDI devices")),
-        _ => {
-            let missing = HandOver::NoCdiSpec { folders: crate::cdi::folders() };
+    if !has_any(facts) {
+        return Check::skipped(NAME, "no NVIDIA GPU");
+    }
+    let offers: Vec<_> = plan::offers(facts).iter().map(ToString::to_string).collect();
+    if !offers.is_empty() {
+        return Check::well(NAME, offers.join("; "));
+    }
+    const FOUND: &str = "nothing that hands GPUs over";
+    let toolkit = facts.container_toolkit.known();
+    match toolkit.map_or(0, |toolkit| toolkit.cdi_devices.len()) {
+        0 => {
+            let unreadable = toolkit.map_or_else(Vec::new, |t| t.unreadable_specifications.clone());
+            let missing = HandOver::NoCdiSpec { folders: crate::cdi::folders(), unreadable };
             let wrong = format!("{}, and Docker has no NVIDIA runtime", missing.sentence());
-            Check::ill(NAME, "nothing that hands GPUs over", wrong, missing.remedy())
+            Check::ill(NAME, FOUND, wrong, missing.remedy())
         }
+        listed => Check::ill(
+            NAME,
+            FOUND,
+            format!("there are {listed} CDI devices, and no engine here takes them"),
+            "install bubblewrap (`apt-get install bubblewrap`), or run `nvidia-ctk runtime configure \
+             --runtime=docker` and restart Docker",
+        ),
     }
 }
 
@@ -98,7 +106,7 @@ fn loses_gpus(docker: &Engine) -> bool {
 mod tests {
     use super::*;
     use crate::doctor::Outcome;
-    use crate::probe::facts::ContainerToolkit;
+    use crate::probe::facts::{Bubblewrap, ContainerToolkit};
 
     fn facts(hardware: &str) -> Facts {
         plan::pretend(hardware, &Tables::built_in()).unwrap()
@@ -133,8 +141,26 @@ mod tests {
         let mut t4 = facts("T4");
         assert!(toolkit(&t4).is_ill());
         let version = Fact::Is("1.18.0".into());
-        let cdi_devices = vec!["nvidia.com/gpu=all".into()];
-        t4.container_toolkit = Fact::Is(ContainerToolkit { version, cdi_devices });
+        let mut of_host = ContainerToolkit {
+            version,
+            cdi_devices: Vec::new(),
+            unreadable_specifications: vec!["/etc/cdi/nvidia.yaml: Permission denied".into()],
+        };
+        t4.container_toolkit = Fact::Is(of_host.clone());
+        let unread = toolkit(&t4);
+        let Outcome::Ill { wrong, mend, .. } = unread.outcome else { panic!("{unread:?}") };
+        assert!(wrong.contains("can't be read: /etc/cdi/nvidia.yaml: Permission denied"));
+        assert!(mend.starts_with("let the file be read"));
+        of_host.cdi_devices = vec!["nvidia.com/gpu=all".into()];
+        t4.container_toolkit = Fact::Is(of_host);
+        let untaken = toolkit(&t4);
+        let Outcome::Ill { wrong, .. } = untaken.outcome else { panic!("{untaken:?}") };
+        assert_eq!(wrong, "there are 1 CDI devices, and no engine here takes them");
+        t4.engines.bubblewrap = Fact::Is(Bubblewrap {
+            path: "/usr/bin/bwrap".into(),
+            version: Fact::unknown("not asked"),
+            works: Fact::Is(true),
+        });
         assert!(!toolkit(&t4).is_ill());
     }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::statvfs;
 
-use super::Check;
-use crate::image::{Store, short_reference};
+use super::{Check, let_read};
+use crate::image::{ImageError, Problem, ProblemCode, Store, short_reference};
 use crate::probe::Facts;
 use crate::probe::facts::Fact;
-use crate::settings::Settings;
+use crate::ui::one_line;
 
 /// Bytes for an image, packed and unpacked, with its downloads.
 const ROOM_CPU: u64 = 3 << 30;
@@ -99,23 +99,55 @@ fn judge(now: SystemTime, newest: Option<SystemTime>) -> Check {
     }
 }
 
-/// Every image of the store holds what its digests say.
-pub fn images(settings: &Settings) -> Check {
+/// Every image of the store is whole: its documents, the sizes of its layers and, in a `deep` check,
+/// their content are what the digests say.
+pub fn images(home: &Path, deep: bool) -> Check {
     const NAME: &str = "images";
-    const MEND: &str = "build it again with `ybox build`, which replaces what is damaged";
-    let listed = Store::open(settings).and_then(|store| Ok((store.images()?, store)));
+    let listed = Store::existing(home)
+        .and_then(|store| store.map(|store| Ok((store.images()?, store))).transpose());
     let (images, store) = match listed {
-        Ok(listed) => listed,
-        Err(error) => return Check::ill(NAME, "unreadable", error.to_string(), MEND),
+        Ok(Some((images, store))) if !images.is_empty() => (images, store),
+        Ok(_) => return Check::skipped(NAME, "none are stored yet"),
+        Err(error) => {
+            let mend = open_again(&home.join("store"), &error);
+            return Check::ill(NAME, "the store can't be read", one_line(&error), mend);
+        }
     };
-    let damaged = images.iter().find_map(|image| {
-        let problem = store.check(image).into_iter().next()?;
-        Some(format!("{}: {}: {}", short_reference(&image.reference), problem.item, problem.detail))
-    });
-    match damaged {
-        Some(wrong) => Check::ill(NAME, format!("{} stored", images.len()), wrong, MEND),
-        None if images.is_empty() => Check::skipped(NAME, "none are stored yet"),
-        None => Check::well(NAME, format!("{} stored, all intact", images.len())),
+    let problems = |image| if deep { store.check(image) } else { store.check_sizes(image) };
+    let found = images.iter().find_map(|image| Some((image, problems(image).into_iter().next()?)));
+    let count = format!("{} stored", images.len());
+    match found {
+        Some((image, problem)) => {
+            let name = short_reference(&image.reference);
+            let wrong = format!("{name}: {}: {}", problem.item, problem.detail);
+            Check::ill(NAME, count, wrong, replace(home, &problem))
+        }
+        None if deep => Check::well(NAME, format!("{count}, all read and intact")),
+        None => {
+            Check::well(NAME, format!("{count}, none lacks a part (--deep compares their content)"))
+        }
+    }
+}
+
+/// What makes a store readable whose index is not.
+fn open_again(store: &Path, error: &ImageError) -> String {
+    match error {
+        ImageError::Io { source, .. } => let_read(store, source),
+        _ => format!(
+            "remove {}, and build or pull the images again: what is stored of them is used",
+            store.join("index.json").display()
+        ),
+    }
+}
+
+/// What replaces a part of an image.
+fn replace(home: &Path, problem: &Problem) -> String {
+    match problem.code {
+        ProblemCode::BlobUnreadable => {
+            let store = home.join("store");
+            format!("let it be read: as its owner, `chmod -R a+rX {}`", store.display())
+        }
+        _ => "bring the image in again by `ybox build`, `ybox pull` or `ybox import`".into(),
     }
 }
 

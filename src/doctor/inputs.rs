@@ -5,12 +5,12 @@ use std::path::Path;
 
 use ybox_spec::dataset::{DataSet, DataSetError};
 
-use super::Check;
+use super::{Check, let_read};
 use crate::fetch::{SourceError, Sources};
 use crate::image::PACKER_REVISION;
 use crate::lock::{LockError, Variants};
 use crate::settings::Downloads;
-use crate::ui::Explain;
+use crate::ui::{Explain, one_line};
 
 /// The project's kept locks are of its recipes and of this ybox.
 pub fn locks(project: Option<&Path>) -> Check {
@@ -24,23 +24,36 @@ pub fn locks(project: Option<&Path>) -> Check {
             Ok(_) => fitting.push(variant),
             // A lock that its user has yet to make.
             Err(LockError::NotLocked { .. }) => {}
-            Err(error) => {
-                let wrong = match &error {
-                    LockError::Stale { reasons, .. } => {
-                        let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
-                        reasons.join("; ")
-                    }
-                    other => other.to_string(),
-                };
-                let mend = format!("`ybox lock {variant}`, and look at what it changes");
-                return Check::ill(NAME, format!("that of {variant} is out of date"), wrong, mend);
-            }
+            Err(error) => return unfit(NAME, &variant, &error),
         }
     }
     match fitting.is_empty() {
         true => Check::skipped(NAME, "none are kept"),
         false => Check::well(NAME, format!("up to date: {}", fitting.join(", "))),
     }
+}
+
+/// The lock of `variant`, or its recipe, can't be used.
+fn unfit(name: &'static str, variant: &str, error: &LockError) -> Check {
+    let (found, wrong, mend) = match error {
+        LockError::Stale { reasons, .. } => {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            let mend = format!("`ybox lock {variant}`, and look at what it changes");
+            ("is out of date", reasons.join("; "), mend)
+        }
+        LockError::Io { path, source } => {
+            ("can't be read", one_line(error), let_read(path, source))
+        }
+        LockError::Content { path, .. } | LockError::Schema { path, .. } => {
+            let mend = format!(
+                "correct {0}, or take it back from Git: `git checkout {0}`",
+                path.display()
+            );
+            ("can't be read", one_line(error), mend)
+        }
+        other => ("can't be used", one_line(other), "`ybox build` says more".to_owned()),
+    };
+    Check::ill(name, format!("that of {variant} {found}"), wrong, mend)
 }
 
 /// Where packages come from is known; nothing is downloaded.
@@ -70,7 +83,7 @@ pub fn data(yaml: Option<&Path>) -> Check {
     let pictures = match pictures(yaml) {
         Ok(pictures) => pictures,
         Err(error) => {
-            let mend = error.hint().unwrap_or_else(|| "`ybox data check` says more".into());
+            let mend = mend_data(&error);
             return Check::ill(NAME, found, error.to_string(), mend);
         }
     };
@@ -78,9 +91,16 @@ pub fn data(yaml: Option<&Path>) -> Check {
     match closed {
         Some((path, error)) => {
             let wrong = format!("{} can't be read: {error}", path.display());
-            Check::ill(NAME, found, wrong, "let its reader read it: `chmod -R o+rX`")
+            Check::ill(NAME, found, wrong, let_read(path, &error))
         }
         None => Check::well(NAME, format!("{} pictures of {found} can be read", pictures.len())),
+    }
+}
+
+fn mend_data(error: &DataSetError) -> String {
+    match error {
+        DataSetError::Read { path, source } => let_read(path, source),
+        other => other.hint().unwrap_or_else(|| "`ybox data check` says more".into()),
     }
 }
 

@@ -6,6 +6,7 @@ mod home;
 mod inputs;
 mod report;
 
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -65,8 +66,21 @@ impl Check {
     }
 }
 
-/// All checks, in the order in which trouble is best mended. `data` is the YAML file of a data set.
-pub fn examine(facts: &Facts, settings: &Settings, data: Option<&Path>) -> Vec<Check> {
+/// What lets ybox read what it could not, by why not.
+fn let_read(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("let it be read: as its owner, `chmod -R a+rX {path}`")
+        }
+        io::ErrorKind::NotFound => format!("put {path} back, or take out what names it"),
+        _ => format!("see what the kernel's log (`dmesg`) says of the disk of {path}"),
+    }
+}
+
+/// All checks, in the order in which trouble is best mended. `data` is the YAML file of a data set;
+/// a `deep` check reads the stored images whole.
+pub fn examine(facts: &Facts, settings: &Settings, data: Option<&Path>, deep: bool) -> Vec<Check> {
     vec![
         gpu::driver(facts),
         gpu::toolkit(facts),
@@ -74,7 +88,7 @@ pub fn examine(facts: &Facts, settings: &Settings, data: Option<&Path>) -> Vec<C
         home::engine(facts),
         home::space(&settings.home, gpu::has_any(facts)),
         home::clock(&settings.home),
-        home::images(settings),
+        home::images(&settings.home, deep),
         inputs::locks(settings.project.as_deref()),
         inputs::indexes(&settings.downloads),
         inputs::data(data),

@@ -2,11 +2,19 @@
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
 
+use super::store::parse;
 use super::{ImageError, Reference, Store, StoredImage, oci};
 
 /// Docker's names of what OCI calls config and gzip layer.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+/// The manifest of a stored image: what it says, its bytes, and how others refer to it.
+pub struct Described {
+    pub descriptor: Descriptor,
+    pub bytes: Vec<u8>,
+    pub manifest: ImageManifest,
+}
 
 impl Store {
     /// Names an image whose config and layers are in the store. Refused if something is missing, or
@@ -19,17 +27,15 @@ impl Store {
     ) -> Result<StoredImage, ImageError> {
         let described = oci::describe(media_type, manifest);
         let what = format!("the manifest {}", described.digest());
-        let parsed: ImageManifest =
-            serde_json::from_slice(manifest).map_err(|e| ImageError::malformed(what, e))?;
-        for blob in parsed.layers().iter().chain([parsed.config()]) {
-            self.check_there(blob)?;
-        }
+        let parsed: ImageManifest = parse(manifest, &what)?;
+        oci::blobs(&parsed).try_for_each(|blob| self.check_there(blob))?;
         parsed.layers().iter().try_for_each(check_layer)?;
         let config = oci::digest_of(parsed.config())?;
         self.check_config(&config, &parsed)?;
         let failed = ImageError::io("write the image's manifest to the store");
         let digest = self.blobs.put(manifest).map_err(failed)?;
-        self.tag(reference, described, &config)?;
+        let reference = reference.of(digest);
+        self.tag(&reference, described, &config)?;
         Ok(StoredImage { reference: reference.short(), manifest: digest, config })
     }
 
@@ -39,9 +45,16 @@ impl Store {
         image: &StoredImage,
         reference: &Reference,
     ) -> Result<StoredImage, ImageError> {
+        let Described { descriptor, bytes, .. } = self.described(image)?;
+        self.add(reference, descriptor.media_type().clone(), &bytes)
+    }
+
+    /// The manifest as others are to see it.
+    pub fn described(&self, image: &StoredImage) -> Result<Described, ImageError> {
         let bytes = self.manifest_bytes(image)?;
-        let media_type = self.manifest(image)?.media_type().clone();
-        self.add(reference, media_type.unwrap_or(MediaType::ImageManifest), &bytes)
+        let manifest: ImageManifest = parse(&bytes, &format!("the manifest {}", image.manifest))?;
+        let media_type = manifest.media_type().clone().unwrap_or(MediaType::ImageManifest);
+        Ok(Described { descriptor: oci::describe(media_type, &bytes), bytes, manifest })
     }
 
     /// The manifest as it is stored.
@@ -63,14 +76,8 @@ impl Store {
         manifest: &ImageManifest,
     ) -> Result<(), ImageError> {
         let what = format!("the config {digest}");
-        let config: ImageConfiguration = serde_json::from_slice(&self.blobs.read(digest)?)
-            .map_err(|e| ImageError::malformed(&what, e))?;
-        let diff_ids = config.rootfs().diff_ids();
-        if diff_ids.len() != manifest.layers().len() {
-            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
-            return Err(ImageError::malformed(what, why));
-        }
-        diff_ids.iter().try_for_each(|id| oci::parse_digest(id).map(|_| ()))
+        let config: ImageConfiguration = parse(&self.blobs.read(digest)?, &what)?;
+        oci::paired(manifest, &config, &what).map(drop)
     }
 }
 

@@ -7,28 +7,26 @@ use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
-use serde::de::DeserializeOwned;
 use tar::EntryType;
 use tempfile::{NamedTempFile, TempPath};
 use ybox_spec::{Digest, record};
 
 use super::blobs::LARGEST_DOCUMENT;
-use super::carry::{LIST, List, SCHEMA};
+use super::carry::{LARGEST_LAYER, LIST, List, Listed, MOST_ATTACHED, SCHEMA};
 use super::hashing::HashingReader;
 use super::input::Bounded;
+use super::oci::Outline;
 use super::store::parse;
 use super::{Artifact, ImageError, Reference, Store, StoredImage, oci};
 
 const MOST_MEMBERS: usize = 1 << 16;
-/// Most that one layer may unpack to.
-const LARGEST_LAYER: u64 = 64 << 30;
 const INDEX: &str = "index.json";
 
 /// An archive that is whole and fits together; nothing of it has a name yet.
 #[derive(Debug)]
 pub struct Arrival {
     pub reference: Reference,
-    /// Digests of the manifests of the image: the archive's own, and the one that may be signed.
+    /// Digests of the manifests of the image: the archive's own, and those that may be signed.
     pub manifests: Vec<Digest>,
     pub config: Digest,
     /// None of it is believed yet.
@@ -36,7 +34,7 @@ pub struct Arrival {
     /// The files of the run that comes along, if one does; their names are not believed yet.
     pub run: Vec<record::Artifact>,
     manifest: Vec<u8>,
-    signed: Vec<u8>,
+    others: BTreeMap<Digest, Vec<u8>>,
     blobs: BTreeMap<Digest, TempPath>,
 }
 
@@ -55,36 +53,41 @@ impl Arrival {
         if list.schema != SCHEMA {
             return Err(ImageError::malformed(what, format!("its form is {}", list.schema)));
         }
-        let index: ImageIndex = parse(members.document(INDEX, &what)?, INDEX)?;
+        let index = members.document(INDEX, &what)?;
+        refuse_both(index, INDEX)?;
+        let index: ImageIndex = parse(index, INDEX)?;
         let [entry] = index.manifests().as_slice() else {
             return Err(ImageError::malformed(what, "it has not exactly one image"));
         };
-        let (own, manifest) = members.manifest(&oci::digest_of(entry)?)?;
-        let (signed, of_signed) = members.manifest(&list.manifest)?;
+        let digest = oci::digest_of(entry)?;
+        let (own, manifest) = members.manifest(&digest)?;
         let config = oci::digest_of(manifest.config())?;
-        if oci::digest_of(of_signed.config())? != config {
-            return Err(ImageError::malformed(what, "its two manifests are of different images"));
-        }
         members.check_layers(&manifest, &config)?;
+        if list.attached.len() + list.manifests.len() > MOST_ATTACHED {
+            let why = format!("it lists more than {MOST_ATTACHED} attachments");
+            return Err(ImageError::malformed(what, why));
+        }
+        let named = list.manifests.iter().chain([&list.manifest]).filter(|d| **d != digest);
+        let others = named
+            .map(|digest| Ok((*digest, members.manifest_of(digest, &config, &what)?)))
+            .collect::<Result<BTreeMap<_, _>, ImageError>>()?;
         if let Some(file) = list.run.iter().find(|file| !members.blobs.contains_key(&file.sha256)) {
             return Err(ImageError::malformed(what, format!("it lacks the run's {}", file.path)));
         }
-        let attached = list.attached.iter();
-        let artifacts = attached.map(|listed| members.artifact(&listed.kind, &listed.manifest));
         Ok(Self {
-            reference: list.reference.parse()?,
-            manifests: vec![Digest::of(&own), list.manifest],
+            reference: list.reference.parse::<Reference>()?.of(digest),
+            manifests: others.keys().copied().chain([digest]).collect(),
             config,
-            artifacts: artifacts.collect::<Result<_, _>>()?,
+            artifacts: members.artifacts(&list.attached, &what)?,
             run: list.run,
             manifest: own,
-            signed,
+            others,
             blobs: members.blobs,
         })
     }
 
     /// The image as it will be in the store.
-    pub fn image(&self) -> StoredImage {
+    fn image(&self) -> StoredImage {
         let manifest = Digest::of(&self.manifest);
         StoredImage { reference: self.reference.short(), manifest, config: self.config }
     }
@@ -99,7 +102,7 @@ impl Arrival {
         let place = store.folder().display();
         let failed = || ImageError::io(format!("bring the image into the store {place}"));
         let manifest: ImageManifest = parse(&self.manifest, "the manifest")?;
-        for blob in manifest.layers().iter().chain([manifest.config()]) {
+        for blob in oci::blobs(&manifest) {
             let digest = oci::digest_of(blob)?;
             if let Some(path) = self.blobs.remove(&digest) {
                 let file = OpenOptions::new().write(true).open(&path).map_err(failed())?;
@@ -107,7 +110,11 @@ impl Arrival {
                 store.blobs.adopt(file, &digest).map_err(failed())?;
             }
         }
-        store.blobs.put(&self.signed).map_err(failed())?;
+        for manifest in self.others.values() {
+            store.blobs.put(manifest).map_err(failed())?;
+        }
+        let others: Vec<_> = self.others.keys().copied().collect();
+        store.list_siblings(&self.config, &others)?;
         store.take_in(&self.image(), &self.artifacts)?;
         store.add(&self.reference, MediaType::ImageManifest, &self.manifest)
     }
@@ -135,7 +142,7 @@ impl Members {
                     members.blobs.insert(digest, file).is_none()
                 }
                 None if [LIST, INDEX, "manifest.json", "oci-layout"].contains(&name.as_str()) => {
-                    let bytes = small(&mut entry).map_err(failed())?;
+                    let bytes = small(&mut entry, LARGEST_DOCUMENT).map_err(failed())?;
                     members.documents.insert(name.clone(), bytes).is_none()
                 }
                 _ => return refuse("is not of an image's archive"),
@@ -155,19 +162,31 @@ impl Members {
     }
 
     fn manifest(&self, digest: &Digest) -> Result<(Vec<u8>, ImageManifest), ImageError> {
-        let bytes = self.bytes(digest)?;
-        let parsed = self.parsed(digest, "manifest")?;
+        let bytes = self.bytes(digest, LARGEST_DOCUMENT)?;
+        let what = format!("the manifest {digest}");
+        refuse_both(&bytes, &what)?;
+        let parsed = parse(&bytes, &what)?;
         Ok((bytes, parsed))
     }
 
-    fn parsed<T: DeserializeOwned>(&self, digest: &Digest, kind: &str) -> Result<T, ImageError> {
-        parse(&self.bytes(digest)?, &format!("the {kind} {digest}"))
+    /// A manifest of the image `config`.
+    fn manifest_of(
+        &self,
+        digest: &Digest,
+        config: &Digest,
+        what: &str,
+    ) -> Result<Vec<u8>, ImageError> {
+        let (bytes, manifest) = self.manifest(digest)?;
+        match oci::digest_of(manifest.config())? == *config {
+            true => Ok(bytes),
+            false => Err(ImageError::malformed(what, "its manifests are of different images")),
+        }
     }
 
-    /// A small blob.
-    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
+    /// A small blob, of at most `limit` bytes.
+    fn bytes(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ImageError> {
         let failed = || ImageError::io(format!("read the blob {digest}"));
-        small(self.open(digest)?).map_err(failed())
+        small(self.open(digest)?, limit).map_err(failed())
     }
 
     fn open(&self, digest: &Digest) -> Result<File, ImageError> {
@@ -177,16 +196,10 @@ impl Members {
 
     /// Every layer has to unpack to what the config says.
     fn check_layers(&self, manifest: &ImageManifest, config: &Digest) -> Result<(), ImageError> {
-        let config: ImageConfiguration = self.parsed(config, "config")?;
-        let diff_ids = config.rootfs().diff_ids();
-        if diff_ids.len() != manifest.layers().len() {
-            let why = format!("{} layers, {} DiffIDs", manifest.layers().len(), diff_ids.len());
-            return Err(ImageError::malformed("the image", why));
-        }
-        for (layer, diff_id) in manifest.layers().iter().zip(diff_ids) {
-            self.check_layer(layer, &oci::parse_digest(diff_id)?)?;
-        }
-        Ok(())
+        let bytes = self.bytes(config, LARGEST_DOCUMENT)?;
+        let config: ImageConfiguration = parse(&bytes, &format!("the config {config}"))?;
+        let pairs = oci::paired(manifest, &config, "the image")?;
+        pairs.iter().try_for_each(|(layer, diff_id)| self.check_layer(layer, diff_id))
     }
 
     fn check_layer(&self, layer: &Descriptor, diff_id: &Digest) -> Result<(), ImageError> {
@@ -208,14 +221,23 @@ impl Members {
         }
     }
 
-    fn artifact(&self, kind: &str, digest: &Digest) -> Result<Artifact, ImageError> {
-        let (bytes, manifest) = self.manifest(digest)?;
-        let mut blobs = BTreeMap::new();
-        for blob in manifest.layers().iter().chain([manifest.config()]) {
-            let digest = oci::digest_of(blob)?;
-            blobs.insert(digest, self.bytes(&digest)?);
+    /// What is listed as attached, within bounds.
+    fn artifacts(&self, listed: &[Listed], what: &str) -> Result<Vec<Artifact>, ImageError> {
+        let mut left = Artifact::LARGEST * Artifact::MOST as u64;
+        let mut artifacts = Vec::new();
+        for Listed { kind, manifest: digest } in listed {
+            let (bytes, manifest) = self.manifest(digest)?;
+            let too_large = |why| ImageError::malformed(format!("the attachment {digest}"), why);
+            let size = Artifact::size(&manifest).map_err(too_large)? + bytes.len() as u64;
+            left = left.checked_sub(size).ok_or_else(|| {
+                ImageError::malformed(what, "more is attached than is read into memory")
+            })?;
+            let read = |blob: &Descriptor| {
+                self.bytes(&oci::digest_of(blob)?, blob.size().min(LARGEST_DOCUMENT))
+            };
+            artifacts.push(Artifact::gather(kind, bytes, read)?);
         }
-        Ok(Artifact { kind: kind.into(), manifest: bytes, blobs })
+        Ok(artifacts)
     }
 }
 
@@ -240,9 +262,18 @@ fn arrived(
     }
 }
 
+/// A document that means two things under one digest is refused.
+fn refuse_both(bytes: &[u8], what: &str) -> Result<(), ImageError> {
+    let outline: Outline = parse(bytes, what)?;
+    match outline.is_both() {
+        true => Err(ImageError::malformed(what, "it is manifest and index at once")),
+        false => Ok(()),
+    }
+}
+
 /// All of a document.
-fn small(reader: impl Read) -> io::Result<Vec<u8>> {
+fn small(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    Bounded::new(reader, LARGEST_DOCUMENT).read_to_end(&mut bytes)?;
+    Bounded::new(reader, limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

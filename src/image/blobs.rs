@@ -24,10 +24,15 @@ pub struct Blobs {
 
 impl Blobs {
     pub fn open(layout: &Path) -> io::Result<Self> {
-        let blobs = Self { folder: layout.join("blobs/sha256"), scratch: layout.join("tmp") };
+        let blobs = Self::at(layout);
         fs::create_dir_all(&blobs.folder)?;
         fs::create_dir_all(&blobs.scratch)?;
         Ok(blobs)
+    }
+
+    /// The same, of a layout that has its folders, or is only read.
+    pub fn at(layout: &Path) -> Self {
+        Self { folder: layout.join("blobs/sha256"), scratch: layout.join("tmp") }
     }
 
     pub fn path(&self, digest: &Digest) -> PathBuf {
@@ -41,11 +46,14 @@ impl Blobs {
 
     /// A reader that fails at its end if the content is not what `digest` says.
     pub fn reader(&self, digest: &Digest) -> Result<Checked<File>, ImageError> {
-        match File::open(self.path(digest)) {
-            Ok(file) => Ok(Checked::new(file, *digest)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ImageError::MissingBlob(*digest)),
-            Err(e) => Err(ImageError::io(format!("open the blob {digest}"))(e)),
-        }
+        let file = File::open(self.path(digest)).map_err(unopened(digest))?;
+        Ok(Checked::new(file, *digest))
+    }
+
+    /// Bytes of a blob that can be opened.
+    pub fn size(&self, digest: &Digest) -> Result<u64, ImageError> {
+        let meta = File::open(self.path(digest)).and_then(|file| file.metadata());
+        meta.map(|meta| meta.len()).map_err(unopened(digest))
     }
 
     /// A small blob whole, its content checked.
@@ -99,6 +107,13 @@ impl Blobs {
             }
         }
         Ok(())
+    }
+}
+
+fn unopened(digest: &Digest) -> impl FnOnce(io::Error) -> ImageError {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => ImageError::MissingBlob(*digest),
+        _ => ImageError::io(format!("open the blob {digest}"))(error),
     }
 }
 

@@ -19,8 +19,11 @@ use super::content::{Content, Spool};
 use super::hashing::HashingReader;
 use super::{ImageError, Store, StoredImage, StoredLayer, oci};
 
-/// Longer than any layer: what a stream grows to is not known before.
-const LARGEST_LAYER: u64 = 64 << 30;
+/// Most that one layer may have, packed or unpacked: what a stream grows to is not known before.
+pub(super) const LARGEST_LAYER: u64 = 64 << 30;
+
+/// Far more than anything has: all of it is read into memory.
+pub(super) const MOST_ATTACHED: usize = 64;
 
 pub(super) const LIST: &str = "ybox.json";
 pub(super) const SCHEMA: &str = "ybox.archive/v1";
@@ -34,6 +37,9 @@ pub(super) struct List {
     pub reference: String,
     /// Digest of the manifest in the store that it comes from.
     pub manifest: Digest,
+    /// Of further manifests of the same content, which signatures may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<Digest>,
     pub attached: Vec<Listed>,
     /// The files of the run that goes along.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,11 +76,14 @@ impl Archive {
         }
         archive.finish(store, image, layers, &digests)?;
         there.extend([image.config, archive.manifest()]);
-        let attached = archive.add_attached(store, image, &mut there)?;
+        let mut manifests = store.manifests_of(image)?;
+        let attached = archive.add_attached(store, image, &manifests, &mut there)?;
+        manifests.retain(|manifest| ![image.manifest, archive.manifest()].contains(manifest));
         let mut list = List {
             schema: SCHEMA.into(),
             reference: image.reference.clone(),
             manifest: image.manifest,
+            manifests,
             attached,
             run: Vec::new(),
         };
@@ -90,15 +99,24 @@ impl Archive {
         &mut self,
         store: &Store,
         image: &StoredImage,
+        manifests: &[Digest],
         there: &mut BTreeSet<Digest>,
     ) -> Result<Vec<Listed>, ImageError> {
         let mut attached = Vec::new();
-        let mut blobs = vec![store.manifest_bytes(image)?];
-        for artifact in store.artifacts(image)? {
-            let manifest = Digest::of(&artifact.manifest);
-            attached.push(Listed { kind: artifact.kind, manifest });
-            blobs.extend(artifact.blobs.into_values());
-            blobs.push(artifact.manifest);
+        let mut blobs = manifests
+            .iter()
+            .map(|digest| store.blobs.read(digest))
+            .collect::<Result<Vec<_>, _>>()?;
+        let artifacts = store.artifacts(image)?;
+        if artifacts.len() + manifests.len() > MOST_ATTACHED {
+            let doing = format!("list the {} attachments of the image in {LIST}", artifacts.len());
+            return Err(ImageError::io(doing)(ErrorKind::FileTooLarge.into()));
+        }
+        for artifact in artifacts {
+            let (kind, manifest) = (artifact.kind().to_owned(), artifact.digest());
+            attached.push(Listed { kind, manifest });
+            blobs.extend(artifact.blobs().map(|(_, bytes)| bytes.to_vec()));
+            blobs.push(artifact.manifest_bytes().to_vec());
         }
         for blob in blobs {
             let digest = Digest::of(&blob);

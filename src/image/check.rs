@@ -33,6 +33,19 @@ impl Store {
     /// Re-hashes every blob of the image, compressed and uncompressed, and of what is attached to
     /// it, and compares manifest and config. Empty if all is well.
     pub fn check(&self, image: &StoredImage) -> Vec<Problem> {
+        self.problems(image, Self::check_layer)
+    }
+
+    /// The same, but that of the layers only their sizes are looked at.
+    pub fn check_sizes(&self, image: &StoredImage) -> Vec<Problem> {
+        self.problems(image, Self::check_size)
+    }
+
+    fn problems(
+        &self,
+        image: &StoredImage,
+        check_layer: impl Fn(&Self, &StoredLayer, String) -> Option<Problem>,
+    ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let manifest: Option<ImageManifest> =
             self.check_document(&image.manifest, "manifest", &mut problems);
@@ -43,7 +56,7 @@ impl Store {
         if let (true, Ok(layers)) = (problems.is_empty(), self.layers(image)) {
             for (number, layer) in layers.iter().enumerate() {
                 let item = format!("layer {} of {}, {}", number + 1, layers.len(), layer.digest);
-                problems.extend(self.check_layer(layer, item));
+                problems.extend(check_layer(self, layer, item));
             }
         }
         self.check_attached(image, &mut problems);
@@ -63,8 +76,7 @@ impl Store {
         for digest in attached {
             let manifest = self.check_document(&digest, "attached manifest", problems);
             let Some(manifest): Option<ImageManifest> = manifest else { continue };
-            let named = manifest.layers().iter().chain([manifest.config()]);
-            blobs.extend(named.filter_map(|blob| oci::digest_of(blob).ok()));
+            blobs.extend(oci::blobs(&manifest).filter_map(|blob| oci::digest_of(blob).ok()));
         }
         for digest in blobs {
             let unreadable = self.blobs.read(&digest).err();
@@ -81,12 +93,15 @@ impl Store {
         let tar = || self.layer_reader(layer).and_then(|mut r| drained(&mut r));
         match blob {
             Err(error) => Some(problem(item, error)),
-            Ok(size) if size != layer.size => Some(Problem {
-                code: ProblemCode::Inconsistent,
-                item,
-                detail: format!("it has {size} bytes, the manifest says {}", layer.size),
-            }),
+            Ok(size) if size != layer.size => Some(wrong_size(item, size, layer)),
             Ok(_) => tar().err().map(|error| problem(item, error)),
+        }
+    }
+
+    fn check_size(&self, layer: &StoredLayer, item: String) -> Option<Problem> {
+        match self.blobs.size(&layer.digest) {
+            Err(error) => Some(problem(item, error)),
+            Ok(size) => (size != layer.size).then(|| wrong_size(item, size, layer)),
         }
     }
 
@@ -119,6 +134,11 @@ fn consistency(
     };
     let item = format!("manifest, {}", image.manifest);
     Some(Problem { code: ProblemCode::Inconsistent, item, detail })
+}
+
+fn wrong_size(item: String, size: u64, layer: &StoredLayer) -> Problem {
+    let detail = format!("it has {size} bytes, the manifest says {}", layer.size);
+    Problem { code: ProblemCode::Inconsistent, item, detail }
 }
 
 fn problem(item: String, error: ImageError) -> Problem {

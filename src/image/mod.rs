@@ -2,8 +2,10 @@
 //! engines load. Running them is `engine`'s.
 
 mod adopt;
+mod ar;
 mod archive;
 mod arrival;
+mod artifact;
 mod assemble;
 mod attachments;
 mod base;
@@ -44,11 +46,12 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::DOCKER_CONFIG;
+pub use adopt::{DOCKER_CONFIG, Described};
 pub use archive::Archive;
 pub use arrival::Arrival;
+pub use artifact::Artifact;
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
-pub use attachments::{Artifact, Attachment, IN_TOTO, LOCK, SPDX};
+pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;
@@ -71,6 +74,17 @@ pub struct StoredImage {
     pub manifest: Digest,
     /// Digest of the config: the image's identity whatever the compression.
     pub config: Digest,
+}
+
+impl StoredImage {
+    /// The reference with the manifest's digest.
+    pub fn pinned(&self) -> String {
+        let name = match self.reference.rsplit_once('@') {
+            Some((name, _)) => name,
+            None => &self.reference,
+        };
+        format!("{name}@{}", self.manifest)
+    }
 }
 
 /// A reference without the digest of an image that has no tag any more.

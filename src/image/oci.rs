@@ -8,13 +8,16 @@ use oci_spec::image::{
     ImageIndex, ImageIndexBuilder, ImageManifest, ImageManifestBuilder, MediaType, Os,
     RootFsBuilder, Sha256Digest,
 };
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use ybox_spec::{Digest, canonical};
 
 use super::ImageError;
 
 /// A time that says nothing: images don't know when they were made.
 const CREATED: &str = "1970-01-01T00:00:00Z";
+/// The document of the type [`MediaType::EmptyJSON`].
+pub const EMPTY: &[u8] = b"{}";
 const COMPLETE: &str = "all required fields are set";
 
 /// What goes into an image's config.
@@ -25,6 +28,22 @@ pub struct Contents {
     pub labels: HashMap<String, String>,
     /// Digests of the uncompressed layers, lowest first.
     pub diff_ids: Vec<Digest>,
+}
+
+/// What tells a manifest from an index.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Outline {
+    pub media_type: Option<String>,
+    layers: Option<IgnoredAny>,
+    manifests: Option<IgnoredAny>,
+}
+
+impl Outline {
+    /// Whether it could be read as manifest and as index: two things under one digest.
+    pub fn is_both(&self) -> bool {
+        self.layers.is_some() && self.manifests.is_some()
+    }
 }
 
 /// The bytes of a document.
@@ -85,6 +104,26 @@ pub fn descriptor(media_type: MediaType, digest: &Digest, size: u64) -> Descript
 /// A descriptor of a document that is stored as `bytes`.
 pub fn describe(media_type: MediaType, bytes: &[u8]) -> Descriptor {
     descriptor(media_type, &Digest::of(bytes), bytes.len() as u64)
+}
+
+/// What a manifest names: layers, then config.
+pub fn blobs(manifest: &ImageManifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.layers().iter().chain([manifest.config()])
+}
+
+/// Each layer with the digest that the config gives its content, lowest first; `what` has both.
+pub fn paired<'a>(
+    manifest: &'a ImageManifest,
+    config: &ImageConfiguration,
+    what: &str,
+) -> Result<Vec<(&'a Descriptor, Digest)>, ImageError> {
+    let (layers, diff_ids) = (manifest.layers(), config.rootfs().diff_ids());
+    if layers.len() != diff_ids.len() {
+        let why = format!("{} layers, {} DiffIDs", layers.len(), diff_ids.len());
+        return Err(ImageError::malformed(what, why));
+    }
+    let pair = |(layer, diff_id): (&'a Descriptor, &String)| Ok((layer, parse_digest(diff_id)?));
+    layers.iter().zip(diff_ids).map(pair).collect()
 }
 
 /// The digest that a descriptor names, which must be a SHA-256.

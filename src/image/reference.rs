@@ -24,6 +24,12 @@ impl Reference {
             (None, None) => self.name.clone(),
         }
     }
+
+    /// The name for the manifest `digest`: where there is no tag, its digest is all that tells it
+    /// from others.
+    pub fn of(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
 }
 
 impl FromStr for Reference {

@@ -13,9 +13,7 @@ const LOCK: &str = ".use";
 impl Store {
     /// The store under `home` for this process alone; nothing if another one uses it.
     pub fn alone(home: &Path) -> Result<Option<Self>, ImageError> {
-        let mut store = Self::under(home)?;
-        // The own share would be in the way.
-        store.usage = None;
+        let mut store = Self::unshared(home)?;
         let failed = ImageError::io("lock the image store");
         let lock = open(&store.layout).map_err(failed)?;
         match lock.try_lock() {
@@ -39,6 +37,15 @@ pub(super) fn share(layout: &Path) -> io::Result<Option<Arc<File>>> {
     };
     lock.lock_shared()?;
     Ok(Some(Arc::new(lock)))
+}
+
+/// The same of a lock that is there already: it is not made.
+pub(super) fn share_existing(layout: &Path) -> io::Result<Option<Arc<File>>> {
+    match File::open(layout.join(LOCK)) {
+        Ok(lock) => lock.lock_shared().map(|()| Some(Arc::new(lock))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound || is_read_only(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -60,8 +60,15 @@ pub fn licence(path: &Path) -> Result<Licence, InputError> {
             texts.extend(read_text(&mut archive, &format!("{folder}/{place}{}", file.trim()))?);
         }
     }
-    let text = (!texts.is_empty()).then(|| texts.concat());
+    let text = (!texts.is_empty()).then(|| cut(texts.concat()));
     Ok(sbom::of_wheel(&metadata, text))
+}
+
+/// However many files a wheel names, all of them together are one text.
+fn cut(mut text: String) -> String {
+    let longest = usize::try_from(LONGEST_TEXT).unwrap_or(usize::MAX);
+    text.truncate(text.floor_char_boundary(longest));
+    text
 }
 
 /// A member's text, cut where it is very long; nothing if there is no such member.
@@ -140,6 +147,23 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let placement = Placement { from: "lib/*".into(), to: "/opt".into() };
         read(&path, &[placement], &mut Spool::new(dir.path()).unwrap())
+    }
+
+    #[test]
+    fn many_licence_files_are_cut_as_one_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut zip = zip::ZipWriter::new(File::create(dir.path().join("x.whl")).unwrap());
+        let metadata = "Name: a\nLicense-File: B\nLicense-File: C\n";
+        for name in ["METADATA", "B", "C"] {
+            let name = format!("a-1.dist-info/{name}");
+            zip.start_file(&name, SimpleFileOptions::default()).unwrap();
+            let text = "\u{20ac}".repeat(200_001);
+            let content = if name.ends_with('A') { metadata } else { &text };
+            zip.write_all(content.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+        let text = licence(&dir.path().join("x.whl")).unwrap().text.unwrap();
+        assert_eq!(text.len() as u64, LONGEST_TEXT - LONGEST_TEXT % 3);
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn numerics(
 
 fn promise(numerics: Numerics) -> &'static str {
     match numerics {
-        Numerics::Portable => "the same bits on any x86-64 CPU with AVX2",
+        Numerics::Portable => "the same bits on any x86-64 CPU with AVX2 and FMA",
         Numerics::Fast => "the same bits on the same class of hardware",
     }
 }

@@ -1,7 +1,8 @@
 //! Why an engine can't hand GPUs to a container: each reason with its code, a sentence, and what to
-//! do. Found when a run is about to start, since only then the engine is known.
+//! do. Found when a run is about to start: the engine, or the memory for several GPUs, is known then.
 
 use super::code::Code;
+use super::offers::PODMAN;
 
 /// `devices` are as the engine was asked for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +15,11 @@ pub enum HandOver {
     /// Its API passes over what it is asked for.
     PodmanTooOld {
         have: String,
-        need: &'static str,
     },
+    /// `unreadable`: files there that can't be read, with why.
     NoCdiSpec {
         folders: String,
+        unreadable: Vec<String>,
     },
     DeviceNotInSpec {
         device: String,
@@ -53,12 +55,17 @@ impl HandOver {
             Self::ToolkitMissing { engine, reason } => {
                 format!("{engine} has no NVIDIA runtime to hand a GPU over with: {reason}")
             }
-            Self::PodmanTooOld { have, need } => format!(
-                "podman {have} passes over the GPUs that its API is asked for; {need} is the first \
-                 that does not"
-            ),
-            Self::NoCdiSpec { folders } => {
-                format!("no CDI specification of NVIDIA devices lies in {folders}")
+            Self::PodmanTooOld { have } => {
+                let (major, minor) = PODMAN;
+                format!(
+                    "podman {have} passes over the GPUs that its API is asked for; {major}.{minor} \
+                     is the first that does not"
+                )
+            }
+            Self::NoCdiSpec { folders, unreadable } => {
+                let none = format!("no CDI specification of NVIDIA devices lies in {folders}");
+                let unread = unreadable.iter().map(|file| format!("; this can't be read: {file}"));
+                std::iter::once(none).chain(unread).collect()
             }
             Self::DeviceNotInSpec { device, have } => {
                 let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
@@ -83,6 +90,9 @@ impl HandOver {
                 .into(),
             Self::PodmanTooOld { .. } => {
                 "install a newer Podman, or use --engine docker or --engine embedded".into()
+            }
+            Self::NoCdiSpec { unreadable, .. } if !unreadable.is_empty() => {
+                format!("let the file be read, or write it anew with {GENERATE}")
             }
             Self::NoCdiSpec { .. } => {
                 format!("install the NVIDIA Container Toolkit and write one with {GENERATE}")

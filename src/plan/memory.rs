@@ -1,33 +1,33 @@
 //! What a training would take of a GPU under each policy of checkpointing, worked out from the
 //! model's shapes. A prediction: `checkpointing=auto` measures on the GPU itself.
 
-use comfy_table::{Table, presets};
-use serde::{Deserialize, Serialize};
-use ybox_spec::config::{Checkpointing, model_names};
-use ybox_spec::footprint::{Needs, Network, usable};
+use serde::Serialize;
+use ybox_spec::config::{Checkpointing, check_imgsz, model_names};
+use ybox_spec::footprint::{FULL, Needs, Network, usable};
 use ybox_spec::memory::MemorySize;
+use ybox_spec::overrides::ConfigError;
 
-use super::{Dtype, Plan};
+use super::{Dtype, Plan, Tables};
 use crate::probe::Facts;
-
-const CARDS: &str = include_str!("tables/memory.yaml");
-const GIB: f64 = (1u64 << 30) as f64;
+use crate::ui;
 
 /// The training to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Training {
     pub model: String,
     pub batch: u64,
-    pub imgsz: u64,
+    pub imgsz: u32,
     pub classes: u64,
+    /// The number format that is asked for; without one, that of `amp=auto`.
+    pub dtype: Option<Dtype>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unpredicted {
     #[error("`{0}` is not one of {models}", models = model_names().collect::<Vec<_>>().join(", "))]
     Model(String),
-    #[error("imgsz={0} is not a multiple of 32 from 32 to 4096")]
-    ImageSize(u64),
+    #[error(transparent)]
+    ImageSize(#[from] ConfigError),
     #[error("memory is predicted for GPUs only: on a CPU checkpointing=auto measures it")]
     NoGpu,
     #[error("how much memory {0} has is not known")]
@@ -39,7 +39,9 @@ pub enum Unpredicted {
 pub struct Prediction {
     pub model: String,
     pub batch: u64,
-    pub imgsz: u64,
+    pub imgsz: u32,
+    /// What it computes in.
+    pub dtype: Dtype,
     pub gpu: String,
     /// Bytes: all of the GPU, and what tensors may take of it.
     pub total: u64,
@@ -62,31 +64,24 @@ pub struct Policy {
     pub largest_batch: u64,
 }
 
-#[derive(Debug, Deserialize)]
-struct Cards {
-    rows: Vec<Card>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Card {
-    name: String,
-    gib: f64,
-}
-
 /// Predicts `training` on the GPU that `plan` chose, of several the one with the least memory.
-pub fn predict(plan: &Plan, facts: &Facts, training: &Training) -> Result<Prediction, Unpredicted> {
+pub fn predict(
+    plan: &Plan,
+    facts: &Facts,
+    training: &Training,
+    tables: &Tables,
+) -> Result<Prediction, Unpredicted> {
     let network = Network::parse(&training.model, training.classes, plan.attention)
         .ok_or_else(|| Unpredicted::Model(training.model.clone()))?;
-    if !(32..=4096).contains(&training.imgsz) || !training.imgsz.is_multiple_of(32) {
-        return Err(Unpredicted::ImageSize(training.imgsz));
-    }
-    let (gpu, total) = smallest(plan, facts)?;
-    let size = if plan.dtype == Dtype::Fp32 { 4 } else { 2 };
+    check_imgsz(training.imgsz)?;
+    let (gpu, total) = smallest(plan, facts, tables)?;
+    let dtype = training.dtype.unwrap_or(plan.dtype.of_amp_auto());
+    let size = if dtype == Dtype::Fp32 { FULL } else { FULL / 2 };
     let usable = usable(total);
     let policies: Vec<Policy> = Checkpointing::ALL
         .into_iter()
         .map(|policy| {
-            let needs = Needs::of(&network, training.imgsz, size, policy);
+            let needs = Needs::of(&network, training.imgsz.into(), size, policy);
             let peak = needs.peak(training.batch);
             Policy {
                 policy,
@@ -102,6 +97,7 @@ pub fn predict(plan: &Plan, facts: &Facts, training: &Training) -> Result<Predic
         model: training.model.clone(),
         batch: training.batch,
         imgsz: training.imgsz,
+        dtype,
         gpu,
         total,
         usable,
@@ -111,15 +107,12 @@ pub fn predict(plan: &Plan, facts: &Facts, training: &Training) -> Result<Predic
     })
 }
 
-fn smallest(plan: &Plan, facts: &Facts) -> Result<(String, u64), Unpredicted> {
-    let cards: Cards = serde_yaml::from_str(CARDS).expect("a test reads the built-in table");
+fn smallest(plan: &Plan, facts: &Facts, tables: &Tables) -> Result<(String, u64), Unpredicted> {
     let gpus = facts.gpus.known().map(Vec::as_slice).unwrap_or_default();
     let chosen = gpus.iter().filter(|gpu| plan.devices.contains(&gpu.index));
     let sized = chosen.map(|gpu| {
         let name = gpu.name.known().cloned().unwrap_or_else(|| format!("GPU {}", gpu.index));
-        let listed = || cards.rows.iter().find(|card| card.name == name);
-        let known = gpu.memory.known().copied();
-        let total = known.or_else(|| listed().map(|card| (card.gib * GIB) as u64));
+        let total = gpu.memory.known().copied().or_else(|| tables.memory.total(&name));
         total.map(|total| (name.clone(), total)).ok_or(Unpredicted::Unknown(name))
     });
     let sized = sized.collect::<Result<Vec<_>, _>>()?;
@@ -128,40 +121,30 @@ fn smallest(plan: &Plan, facts: &Facts) -> Result<(String, u64), Unpredicted> {
 
 /// A line about the GPU, a table of the policies, and what to take. Ends with a newline.
 pub fn human(prediction: &Prediction) -> String {
-    let Prediction { model, batch, imgsz, gpu, total, usable, .. } = prediction;
+    let Prediction { model, batch, imgsz, dtype, gpu, total, usable, .. } = prediction;
     let (total, usable) = (MemorySize(*total), MemorySize(*usable));
     let head = format!(
-        "memory of {model} with imgsz={imgsz} batch={batch} on {gpu}: {total}, of which tensors may \
-         take {usable} (predicted, not verified on hardware)"
+        "memory of {model} with imgsz={imgsz} batch={batch} in {dtype} (amp={}) on {gpu}: {total}, of \
+         which tensors may take {usable} (predicted, not verified on hardware)",
+        dtype.amp().name()
     );
-    format!("{head}\n\n{}\n\n{}\n", table(&prediction.policies), advice(prediction))
+    format!("{head}\n\n{}\n{}\n", table(&prediction.policies), advice(prediction))
 }
 
 fn table(policies: &[Policy]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "CHECKPOINTING",
-        "FIXED",
-        "PER PICTURE",
-        "NEEDED",
-        "FITS",
-        "LARGEST BATCH",
-    ]);
-    for policy in policies {
-        table.add_row([
+    const HEADER: [&str; 6] =
+        ["CHECKPOINTING", "FIXED", "PER PICTURE", "NEEDED", "FITS", "LARGEST BATCH"];
+    let row = |policy: &Policy| {
+        vec![
             policy.policy.name().to_owned(),
             MemorySize(policy.fixed).to_string(),
             format!("{:.1} MiB", policy.per_picture as f64 / f64::from(1 << 20)),
             MemorySize(policy.peak).to_string(),
             if policy.fits { "yes" } else { "no" }.to_owned(),
             policy.largest_batch.to_string(),
-        ]);
-    }
-    // Without borders there is nothing to keep the first column away from.
-    if let Some(first) = table.column_mut(0) {
-        first.set_padding((0, 1));
-    }
-    table.trim_fmt()
+        ]
+    };
+    ui::table(&HEADER, &policies.iter().map(row).collect::<Vec<_>>(), &[])
 }
 
 fn advice(prediction: &Prediction) -> String {
@@ -182,24 +165,42 @@ fn advice(prediction: &Prediction) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Request, Tables, plan, pretend};
+    use super::super::tables::CardRow;
+    use super::super::{Request, plan, pretend};
     use super::*;
 
     fn predicted(hardware: &str, model: &str, batch: u64) -> Result<Prediction, Unpredicted> {
+        predicted_in(None, hardware, model, batch)
+    }
+
+    fn predicted_in(
+        dtype: Option<Dtype>,
+        hardware: &str,
+        model: &str,
+        batch: u64,
+    ) -> Result<Prediction, Unpredicted> {
         let tables = Tables::built_in();
         let facts = pretend(hardware, &tables).unwrap();
-        let plan = plan(&facts, &Request::default(), &tables).unwrap();
-        let training = Training { model: model.into(), batch, imgsz: 640, classes: 80 };
-        predict(&plan, &facts, &training)
+        let plan = plan(&facts, &Request { dtype, ..Request::default() }, &tables).unwrap();
+        let training = Training { model: model.into(), batch, imgsz: 640, classes: 80, dtype };
+        predict(&plan, &facts, &training, &tables)
+    }
+
+    #[test]
+    fn it_is_for_the_number_format_that_is_asked_for_or_a_run_s_own() {
+        let format = |dtype, gpu| predicted_in(dtype, gpu, "yolov12n", 8).unwrap().dtype;
+        assert_eq!(format(None, "T4"), Dtype::Fp32);
+        assert_eq!(format(None, "A100"), Dtype::Bf16);
+        assert_eq!(format(Some(Dtype::Fp16), "T4"), Dtype::Fp16);
+        assert_eq!(format(Some(Dtype::Fp16), "A100"), Dtype::Fp16);
     }
 
     #[test]
     fn every_card_of_the_table_is_a_gpu_that_is_known() {
-        let cards: Cards = serde_yaml::from_str(CARDS).unwrap();
         let tables = Tables::built_in();
-        for Card { name, gib } in cards.rows {
-            assert_eq!(tables.gpus.find(&name).map(|gpu| gpu.name), Some(name.as_str()));
-            assert!((4.0..300.0).contains(&gib), "{name}");
+        for CardRow { name, gib } in &tables.memory.cards.rows {
+            assert_eq!(tables.gpus.find(name).map(|gpu| gpu.name), Some(name.as_str()));
+            assert!((4.0..300.0).contains(gib), "{name}");
         }
     }
 
@@ -236,10 +237,13 @@ mod tests {
     #[test]
     fn the_documentation_has_these_figures() {
         let page = include_str!("../../docs/gpu.md");
+        let said = "in bf16 (`amp=bf16`), and on the T4 in fp16 (`dtype=fp16`, `amp=fp16`)";
+        assert!(page.contains(said), "docs/gpu.md lacks: {said}");
         for (card, gpu) in [("16 GB", "T4"), ("24 GB", "L4"), ("40 GB", "A100"), ("80 GB", "H100")]
         {
             for model in ["yolov12n", "yolov12s", "yolov12m", "yolov12l", "yolov12x"] {
-                let prediction = predicted(gpu, model, 1).unwrap();
+                let format = if gpu == "T4" { Dtype::Fp16 } else { Dtype::Bf16 };
+                let prediction = predicted_in(Some(format), gpu, model, 1).unwrap();
                 let batches: Vec<_> =
                     prediction.policies.iter().map(|p| p.largest_batch.to_string()).collect();
                 let row = format!("| {card} ({gpu}) | {model} | {} |", batches.join(" | "));

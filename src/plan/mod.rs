@@ -10,6 +10,7 @@ mod code;
 mod compute;
 mod handover;
 pub mod memory;
+mod offers;
 mod peers;
 mod pretend;
 mod refusal;
@@ -22,10 +23,12 @@ mod target;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use ybox_spec::amp::Amp;
 use ybox_spec::config::{AttentionPath, Numerics};
 
 pub use code::Code;
 pub use handover::HandOver;
+pub use offers::{Offer, offers, podman_hands_over};
 pub use pretend::{PretendError, pretend};
 pub use refusal::{GpuLabel, Refusal};
 pub use report::{SCHEMA, human, json};
@@ -79,6 +82,24 @@ impl Dtype {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
             Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The mixed precision that computes in it.
+    pub fn amp(self) -> Amp {
+        match self {
+            Self::Fp32 => Amp::Off,
+            Self::Fp16 => Amp::Fp16,
+            Self::Bf16 => Amp::Bf16,
+        }
+    }
+
+    /// What a run with `amp=auto` computes in where this is the device's own: fp16 has to be asked
+    /// for, since its losses need scaling.
+    pub fn of_amp_auto(self) -> Self {
+        match self {
+            Self::Bf16 => Self::Bf16,
+            Self::Fp16 | Self::Fp32 => Self::Fp32,
         }
     }
 }

@@ -370,7 +370,12 @@ pub const LEAST_MEMORY: u64 = 2 << 30;
 
 /// What makes CUDA start again, by the name of its error.
 fn restart(reason: &str) -> &'static str {
-    const MENDS: [(&str, &str); 5] = [
+    const MENDS: [(&str, &str); 6] = [
+        (
+            "libcuda.so.1 is not installed",
+            "install the driver's CUDA library, libcuda.so.1; in a container \
+             NVIDIA_DRIVER_CAPABILITIES needs `compute`",
+        ),
         (
             "SYSTEM_DRIVER_MISMATCH",
             "the driver's libraries and its kernel module are of different versions: reboot",

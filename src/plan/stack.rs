@@ -1,13 +1,14 @@
 //! Which variant serves the chosen devices: machine code for every GPU, and a driver that runs it.
 
 use super::code::Code;
+use super::offers::offers;
 use super::refusal::Refusal;
 use super::request::Request;
 use super::tables::{Coverage, StackRow, Status, Tables};
 use super::target::{Candidate, Target};
 use super::{Decided, Outcome, Trail, Variant};
 use crate::probe::Facts;
-use crate::probe::facts::{Driver, Engine, Fact};
+use crate::probe::facts::{Driver, Fact};
 
 pub fn choose(
     target: &Target,
@@ -238,19 +239,12 @@ pub fn engine(target: &Target, facts: &Facts, trail: &mut Trail) {
     if *target == Target::Cpu {
         return;
     }
-    let engines = [("docker", &facts.engines.docker), ("podman", &facts.engines.podman)];
-    let known: Vec<_> = engines.iter().filter_map(|(n, e)| Some((*n, e.known()?))).collect();
-    let offers = |engine: &Engine| {
-        let listed = facts.container_toolkit.known().is_some_and(|t| !t.cdi_devices.is_empty());
-        engine.nvidia_runtime.known() == Some(&true) || !engine.cdi_devices.is_empty() || listed
-    };
-    let unknown = engines.iter().any(|(_, e)| matches!(e, Fact::Unknown { .. }));
-    match known.iter().find(|(_, engine)| offers(engine)) {
-        Some((name, _)) => {
-            let reason = format!("{name} has NVIDIA's runtime or CDI devices");
-            trail.passed("engine", Code::EngineOffersGpus, reason);
-        }
-        None if known.is_empty() && unknown => trail.add(
+    let engines = [&facts.engines.docker, &facts.engines.podman];
+    let known = engines.iter().any(|engine| engine.known().is_some());
+    let unknown = engines.iter().any(|engine| matches!(engine, Fact::Unknown { .. }));
+    match offers(facts).first() {
+        Some(offer) => trail.passed("engine", Code::EngineOffersGpus, offer.to_string()),
+        None if !known && unknown => trail.add(
             "engine",
             Outcome::Warned,
             Code::EngineUnknown,
@@ -269,7 +263,7 @@ pub fn engine(target: &Target, facts: &Facts, trail: &mut Trail) {
 mod tests {
     use super::*;
     use crate::plan::{self, Device, Plan, Refusals};
-    use crate::probe::facts::ContainerToolkit;
+    use crate::probe::facts::{Bubblewrap, ContainerToolkit, Engine};
     use crate::probe::version::Capability;
 
     fn facts(hardware: &str) -> Facts {
@@ -385,6 +379,13 @@ mod tests {
         facts.container_toolkit = Fact::Is(ContainerToolkit {
             version: Fact::Is("1.18.0".into()),
             cdi_devices: vec!["nvidia.com/gpu=all".into()],
+            unreadable_specifications: Vec::new(),
+        });
+        assert_eq!(code(&facts), Code::ContainerToolkitMissing, "Docker has a list of its own");
+        facts.engines.bubblewrap = Fact::Is(Bubblewrap {
+            path: "/usr/bin/bwrap".into(),
+            version: Fact::unknown("not asked"),
+            works: Fact::Is(true),
         });
         assert_eq!(code(&facts), Code::EngineOffersGpus);
     }

@@ -208,17 +208,20 @@ fn nvml_devices(nvml: &Nvml) -> Fact<Vec<Gpu>> {
 
 fn nvml_device(nvml: &Nvml, index: u32) -> Gpu {
     match nvml.device_by_index(index) {
-        Ok(device) => Gpu {
-            index,
-            name: nvml_fact(device.name()),
-            uuid: nvml_fact(device.uuid()),
-            capability: parsed(nvml_fact(
-                device.cuda_compute_capability().map(|c| format!("{}.{}", c.major, c.minor)),
-            )),
-            memory: nvml_fact(device.memory_info().map(|info| info.total)),
-            free: nvml_fact(device.memory_info().map(|info| info.free)),
-            pci: nvml_fact(device.pci_info().map(|info| pci_text(&info.bus_id))),
-        },
+        Ok(device) => {
+            let memory = nvml_fact(device.memory_info().map(|info| (info.total, info.free)));
+            Gpu {
+                index,
+                name: nvml_fact(device.name()),
+                uuid: nvml_fact(device.uuid()),
+                capability: parsed(nvml_fact(
+                    device.cuda_compute_capability().map(|c| format!("{}.{}", c.major, c.minor)),
+                )),
+                memory: memory.clone().map(|(total, _)| total),
+                free: memory.map(|(_, free)| free),
+                pci: nvml_fact(device.pci_info().map(|info| pci_text(&info.bus_id))),
+            }
+        }
         Err(error) => {
             let reason = format!("NVML: {error}");
             Gpu {

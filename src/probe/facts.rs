@@ -38,6 +38,14 @@ impl<T> Fact<T> {
         }
     }
 
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Is(value) => Fact::Is(change(value)),
+            Self::Absent { absent } => Fact::Absent { absent },
+            Self::Unknown { unknown } => Fact::Unknown { unknown },
+        }
+    }
+
     /// Why there is no value; empty when there is one.
     pub fn reason(&self) -> &str {
         match self {
@@ -200,6 +208,9 @@ pub struct ContainerToolkit {
     pub version: Fact<String>,
     /// NVIDIA devices in the CDI specifications of this host.
     pub cdi_devices: Vec<String>,
+    /// CDI specifications that can't be read, whoever's devices they are of, with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_specifications: Vec<String>,
 }
 
 #[cfg(test)]

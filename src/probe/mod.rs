@@ -39,6 +39,9 @@ pub async fn probe(surroundings: &Surroundings) -> Facts {
     );
     let apart = gpu::apart(&answer);
     let (driver, gpus) = gpu::combine(answer, system::kernel_module(root));
+    // Who may open nodes is only of interest where the driver shows nothing.
+    let shown = gpus.known().is_some_and(|gpus| !gpus.is_empty());
+    let barred_nodes = if shown { Vec::new() } else { system::barred_nodes(root) };
     Facts {
         schema: facts::SCHEMA.into(),
         pretended: None,
@@ -49,16 +52,28 @@ pub async fn probe(surroundings: &Surroundings) -> Facts {
         gpus,
         apart,
         nvidia_devices: system::nvidia_devices(root),
-        barred_nodes: system::barred_nodes(root),
+        barred_nodes,
         engines: Engines { docker, podman, bubblewrap },
-        container_toolkit: container_toolkit(toolkit, cdi::nvidia_devices(root)),
+        container_toolkit: container_toolkit(
+            toolkit,
+            cdi::nvidia_devices(root),
+            cdi::unreadable(root),
+        ),
     }
 }
 
 /// CDI specifications count as the toolkit's work even where its programs can't be found.
-fn container_toolkit(version: Fact<String>, cdi_devices: Vec<String>) -> Fact<ContainerToolkit> {
+fn container_toolkit(
+    version: Fact<String>,
+    cdi_devices: Vec<String>,
+    unreadable_specifications: Vec<String>,
+) -> Fact<ContainerToolkit> {
     match version {
-        Fact::Absent { absent } if cdi_devices.is_empty() => Fact::absent(absent),
-        version => Fact::Is(ContainerToolkit { version, cdi_devices }),
+        Fact::Absent { absent }
+            if cdi_devices.is_empty() && unreadable_specifications.is_empty() =>
+        {
+            Fact::absent(absent)
+        }
+        version => Fact::Is(ContainerToolkit { version, cdi_devices, unreadable_specifications }),
     }
 }

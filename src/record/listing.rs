@@ -101,7 +101,15 @@ pub fn find_run(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
     }
 }
 
-/// The same, recorded or not.
+/// The same; nothing where `name` means no run, so that it may be an image's.
+pub fn find_run_or_none(directory: &Path, name: &str) -> Result<Option<PathBuf>, FindError> {
+    match find_run(directory, name) {
+        Err(FindError::NotFound(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// The run folder that `name` means, recorded or not.
 pub fn find_folder(directory: &Path, name: &str) -> Result<PathBuf, FindError> {
     let folder = directory.join(name);
     if folder.is_dir() {

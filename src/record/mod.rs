@@ -18,8 +18,8 @@ pub use clock::{now_rfc3339, rfc3339};
 pub use digests::{Hashed, hash_all};
 pub use folder::{FolderError, RunFolder, file, pictures_below};
 pub use listing::{
-    FindError, Glance, PULLED, REPLAYS, RunState, RunSummary, find_folder, find_run, glance,
-    list_runs,
+    FindError, Glance, PULLED, REPLAYS, RunState, RunSummary, find_folder, find_run,
+    find_run_or_none, glance, list_runs,
 };
 pub use memory::FileDigests;
 pub use parcel::{Parcel, ParcelError, refuse_outside};

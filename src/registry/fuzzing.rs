@@ -2,8 +2,9 @@
 
 use oci_spec::image::{ImageIndex, ImageManifest};
 
+use super::Place;
 use super::challenge::Challenge;
-use super::{Place, strict};
+use super::manifest::parse;
 
 pub fn challenge(header: &str) {
     Challenge::parse(header);
@@ -21,6 +22,6 @@ pub fn place(text: &str) {
 }
 
 pub fn documents(bytes: &[u8]) {
-    let _ = strict::parse::<ImageManifest>(bytes, "the fuzzed manifest");
-    let _ = strict::parse::<ImageIndex>(bytes, "the fuzzed index");
+    let _ = parse::<ImageManifest>(bytes, "the fuzzed manifest");
+    let _ = parse::<ImageIndex>(bytes, "the fuzzed index");
 }

@@ -3,11 +3,13 @@
 use oci_spec::image::{ImageIndex, ImageManifest};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use ybox_spec::Digest;
 
 use super::client::{Access, read_limited, refusal};
-use super::{RegistryError, Repository, Version, strict};
+use super::{RegistryError, Repository, Version};
+use crate::image::oci::Outline;
+use crate::strict;
 
 /// What registries take at most (the distribution specification asks for 4 MiB at least).
 pub const LARGEST_MANIFEST: u64 = 4 << 20;
@@ -26,15 +28,6 @@ pub struct Fetched {
     pub bytes: Vec<u8>,
 }
 
-/// What tells a manifest from an index.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Outline {
-    media_type: Option<String>,
-    layers: Option<serde::de::IgnoredAny>,
-    manifests: Option<serde::de::IgnoredAny>,
-}
-
 impl Fetched {
     pub fn is_index(&self) -> bool {
         [OCI_INDEX, DOCKER_INDEX].contains(&self.media_type.as_str())
@@ -43,13 +36,13 @@ impl Fetched {
     /// The document, which must be a manifest.
     pub fn manifest(&self) -> Result<ImageManifest, RegistryError> {
         self.expect(&[OCI_MANIFEST, DOCKER_MANIFEST])?;
-        strict::parse(&self.bytes, &self.what())
+        parse(&self.bytes, &self.what())
     }
 
     /// The document, which must be an index.
     pub fn index(&self) -> Result<ImageIndex, RegistryError> {
         self.expect(&[OCI_INDEX, DOCKER_INDEX])?;
-        strict::parse(&self.bytes, &self.what())
+        parse(&self.bytes, &self.what())
     }
 
     fn expect(&self, types: &[&str]) -> Result<(), RegistryError> {
@@ -67,10 +60,9 @@ impl Fetched {
     /// Header and document have to agree on what it is: a document that could be read as both
     /// manifest and index would mean two things under one digest.
     fn check(self) -> Result<Self, RegistryError> {
-        let outline: Outline = strict::parse(&self.bytes, &self.what())?;
+        let outline: Outline = parse(&self.bytes, &self.what())?;
         let says = outline.media_type.as_ref().is_none_or(|says| *says == self.media_type);
-        let ambiguous = outline.layers.is_some() && outline.manifests.is_some();
-        if says && !ambiguous {
+        if says && !outline.is_both() {
             return Ok(self);
         }
         let found = outline.media_type.unwrap_or_else(|| "manifest and index at once".into());
@@ -87,13 +79,7 @@ impl Repository {
 
     /// The same; nothing if the registry has none.
     pub async fn find_manifest(&self, version: &Version) -> Result<Option<Fetched>, RegistryError> {
-        let mut retry = self.retry();
-        loop {
-            match self.find_once(version).await {
-                Ok(found) => return Ok(found),
-                Err(error) => retry.after(error).await?,
-            }
-        }
+        self.retry().run(async || self.find_once(version).await).await
     }
 
     async fn find_once(&self, version: &Version) -> Result<Option<Fetched>, RegistryError> {
@@ -190,6 +176,11 @@ impl Repository {
             Version::Digest(digest) => format!("{}@{digest}", self.name()),
         }
     }
+}
+
+/// Parses a registry's `bytes`, which are `what`.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, RegistryError> {
+    strict::parse(bytes).map_err(|e| RegistryError::malformed(what, e))
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use ybox_spec::config::{ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig};
-use ybox_spec::overrides::{self, ConfigError, Values, keys};
+use ybox_spec::overrides::{self, ConfigError, Values, fields, keys};
 
 use super::RunError;
 use super::foreign;
@@ -11,6 +11,9 @@ use super::foreign;
 /// Keys whose value is text as it stands, even where it looks like a number or a YAML alias.
 const TEXT: [&str; 9] =
     ["model", "data", "weights", "source", "cfg", "device", "project", "name", "resume"];
+
+/// Keys that take several numbers, with or without brackets around them.
+const LISTS: [&str; 2] = ["classes", "freeze"];
 
 /// Settings sorted by what they belong to.
 #[derive(Debug, Default, PartialEq)]
@@ -53,25 +56,39 @@ pub fn sort(task: Task, mut values: Values) -> Result<Sorted, RunError> {
     if let Some(key) = config.keys().find(|key| !known.contains(key)) {
         return Err(refusal(task, key));
     }
-    if let Some(format) = config.get("format").and_then(|format| format.as_str())
-        && let Some(answer) = foreign::format_answer(format)
-    {
-        return Err(RunError::Format { format: format.into(), answer });
+    if let Some(refusal) = config.iter().find_map(|(key, value)| unoffered(key, value)) {
+        return Err(refusal);
     }
-    Ok(Sorted { launch, config })
+    Ok(Sorted {
+        launch: without_unset(launch, &fields(&Launch::default())),
+        config: without_unset(config, &defaults(task)),
+    })
+}
+
+/// A value that other tools offer for `key`, refused with what to say to that.
+fn unoffered(key: &str, value: &Value) -> Option<RunError> {
+    let value = value.as_str()?;
+    let answer = foreign::value_answer(key, value)?;
+    Some(RunError::Unoffered { key: key.into(), value: value.into(), answer })
+}
+
+/// Without those that are set to nothing, where nothing is not a value that they can have.
+fn without_unset(mut values: Values, defaults: &Values) -> Values {
+    values.retain(|key, value| !value.is_null() || defaults[key].is_null());
+    values
 }
 
 fn parse(argument: &str) -> Result<(String, Value), ConfigError> {
-    match argument.split_once('=') {
-        Some((key, text)) if TEXT.contains(&key) => {
-            let value = if text.is_empty() { Value::Null } else { text.into() };
-            Ok((key.to_owned(), value))
+    let yaml = match argument.split_once('=') {
+        Some((key, "" | "None")) if !key.is_empty() => return Ok((key.to_owned(), Value::Null)),
+        Some((key, text)) if TEXT.contains(&key) => return Ok((key.to_owned(), text.into())),
+        Some((key, text)) if LISTS.contains(&key) && text.contains(',') => {
+            format!("{key}=[{}]", text.trim_matches(['[', ']', '(', ')']))
         }
-        _ => {
-            let mut values = overrides::parse_arguments(&[argument])?.into_iter();
-            Ok(values.next().expect("one argument gives one setting"))
-        }
-    }
+        _ => argument.to_owned(),
+    };
+    let mut values = overrides::parse_arguments(&[yaml])?.into_iter();
+    Ok(values.next().expect("one argument gives one setting"))
 }
 
 /// `pretrained=FILE` is another name for `weights=FILE`.
@@ -105,13 +122,17 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
     }
 }
 
-fn config_keys(task: Task) -> Vec<String> {
+fn defaults(task: Task) -> Values {
     match task {
-        Task::Train => keys::<TrainConfig>(),
-        Task::Val => keys::<ValConfig>(),
-        Task::Predict => keys::<PredictConfig>(),
-        Task::Export => keys::<ExportConfig>(),
+        Task::Train => fields(&TrainConfig::default()),
+        Task::Val => fields(&ValConfig::default()),
+        Task::Predict => fields(&PredictConfig::default()),
+        Task::Export => fields(&ExportConfig::default()),
     }
+}
+
+fn config_keys(task: Task) -> Vec<String> {
+    defaults(task).into_iter().map(|(key, _)| key).collect()
 }
 
 fn refusal(task: Task, key: &str) -> RunError {
@@ -167,6 +188,23 @@ mod tests {
         assert_eq!(sorted.launch["name"], "007");
         assert_eq!(sorted.launch["cfg"], Value::Null);
         assert_eq!(sorted.config["conf"], 0.5);
+    }
+
+    #[test]
+    fn none_stands_for_a_setting_that_is_not_given() {
+        let arguments = ["time=None", "device=None", "freeze=None", "classes=", "epochs=None"];
+        let sorted = sorted(Task::Train, &arguments).unwrap();
+        assert_eq!(sorted.launch, Values::from_iter([("time".to_owned(), Value::Null)]));
+        assert_eq!(sorted.config, Values::new());
+        assert_eq!(message(Task::Train, "epoch=None"), message(Task::Train, "epoch=3"));
+    }
+
+    #[test]
+    fn several_numbers_need_no_brackets() {
+        for argument in ["classes=0,2", "classes=[0, 2]", "classes=(0,2)"] {
+            let sorted = sorted(Task::Train, &[argument]).unwrap();
+            assert_eq!(sorted.config["classes"], serde_json::json!([0, 2]));
+        }
     }
 
     #[test]
@@ -245,13 +283,19 @@ mod tests {
             (
                 Task::Export,
                 "format=engine",
-                "format=engine is not written: its own tools make it from the ONNX graph",
+                "format=engine is not offered: its own tools make it from the ONNX graph",
             ),
             (
                 Task::Train,
                 "sync_bn=True",
                 "`sync_bn` is not a setting of ybox: a training is on one device, where a batch is \
                  normalised as a whole",
+            ),
+            (
+                Task::Train,
+                "optimizer=Adam",
+                "optimizer=Adam is not offered: the recipes are made for SGD and AdamW, and `auto` \
+                 chooses between them",
             ),
             (Task::Val, "save=True", "`save` is a setting of predict, not of val"),
             (

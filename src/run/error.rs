@@ -18,8 +18,8 @@ pub enum RunError {
     Config(#[from] ConfigError),
     #[error("`{key}` is not a setting of ybox: {answer}")]
     Foreign { key: String, answer: &'static str },
-    #[error("format={format} is not written: {answer}")]
-    Format { format: String, answer: &'static str },
+    #[error("{key}={value} is not offered: {answer}")]
+    Unoffered { key: String, value: String, answer: &'static str },
     #[error("`{key}` is a setting of {}, not of {}", theirs.name(), ours.name())]
     OtherTask { key: String, ours: Task, theirs: Task },
     #[error("`names` cannot be set: class names come from the {origin}")]
@@ -127,7 +127,8 @@ impl Explain for RunError {
             Self::OtherTask { .. } | Self::Foreign { .. } | Self::NoEffect { .. } => {
                 "leave it out".into()
             }
-            Self::Format { .. } => "export with format=onnx".into(),
+            Self::Unoffered { key, .. } if key == "format" => "export with format=onnx".into(),
+            Self::Unoffered { .. } => "leave it out".into(),
             Self::NamesGiven { .. } => "leave it out, or change them there".into(),
             Self::Needs { setting, .. } => format!("add {setting}"),
             Self::ModelIsFile { model } => {

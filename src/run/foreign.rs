@@ -115,13 +115,19 @@ pub fn answer(key: &str) -> Option<&'static str> {
     Some(FOREIGN[at].1)
 }
 
-/// What to say about an export to `format`, if it is one that other tools write.
-pub fn format_answer(format: &str) -> Option<&'static str> {
-    match format {
-        "engine" | "openvino" | "mnn" | "ncnn" | "rknn" | "paddle" | "tflite" | "edgetpu"
-        | "saved_model" | "pb" | "tfjs" => Some("its own tools make it from the ONNX graph"),
-        "torchscript" | "coreml" | "executorch" | "imx" | "axelera" => {
+/// What to say about `key=value`, if that is something which other tools offer.
+pub fn value_answer(key: &str, value: &str) -> Option<&'static str> {
+    match (key, value) {
+        (
+            "format",
+            "engine" | "openvino" | "mnn" | "ncnn" | "rknn" | "paddle" | "tflite" | "edgetpu"
+            | "saved_model" | "pb" | "tfjs",
+        ) => Some("its own tools make it from the ONNX graph"),
+        ("format", "torchscript" | "coreml" | "executorch" | "imx" | "axelera") => {
             Some("its tools start from a model in PyTorch, which ybox has not")
+        }
+        ("optimizer", "Adam" | "Adamax" | "NAdam" | "RAdam" | "RMSProp" | "MuSGD" | "Muon") => {
+            Some("the recipes are made for SGD and AdamW, and `auto` chooses between them")
         }
         _ => None,
     }

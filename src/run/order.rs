@@ -25,7 +25,6 @@ use crate::ui::Failure;
 
 /// Folder of the presets in an image.
 const PRESETS: &str = "/opt/ybox/configs";
-pub const DEFAULT_IMAGE: &str = "ybox/cpu:latest";
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -223,11 +222,12 @@ fn check_autos(launch: &Launch, batch: Option<AutoBatch>) -> Result<(), RunError
 
 /// The image that was asked for, or the default one.
 pub fn find_image(store: &Store, asked: Option<&str>) -> Result<StoredImage, Failure> {
-    let found = store.find(asked.unwrap_or(DEFAULT_IMAGE)).map_err(Failure::from);
-    found.map_err(|failure| match asked {
-        Some(_) => Failure { exit: 1, ..failure },
-        None => Failure { exit: 1, ..failure }.hint("make it with `ybox build cpu`"),
-    })
+    match asked {
+        Some(asked) => {
+            store.find(asked).map_err(|error| Failure { exit: 1, ..Failure::from(error) })
+        }
+        None => find_default(store, Variant::Cpu),
+    }
 }
 
 /// The image that `ybox build` makes for `variant`.

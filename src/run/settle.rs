@@ -1,7 +1,7 @@
 //! Settling what `auto` means on this host, by `plan`'s rules: which devices, and how they compute.
 
 use ybox_spec::amp::Amp;
-use ybox_spec::config::{Compute, Numerics};
+use ybox_spec::config::{Compute, CublasWorkspace, Numerics};
 
 use crate::engine::Gpu;
 use crate::plan::{self, Device, Dtype, HandOver, Refusal, Tables, Variant};
@@ -21,6 +21,14 @@ pub struct Asked {
     pub variant: Option<Variant>,
     pub compute: Compute,
     pub amp: Amp,
+}
+
+impl Asked {
+    /// Whether it means a GPU: by its device, or by an image that is made for one.
+    fn for_gpu(&self) -> bool {
+        let cuda = self.variant.is_some_and(|variant| variant != Variant::Cpu);
+        self.device.is_gpu() || (self.device == Device::Auto && cuda)
+    }
 }
 
 /// The same with nothing left open.
@@ -53,22 +61,33 @@ pub fn settle(facts: &Facts, asked: &Asked) -> Result<Settled, Failure> {
         variant: asked.variant,
         device: asked.device.clone(),
         attention: asked.compute.attention,
-        dtype: asked.device.is_gpu().then(|| dtype(asked.amp)).flatten(),
+        dtype: asked.for_gpu().then(|| dtype(asked.amp)).flatten(),
         numerics: Some(asked.compute.numerics),
     };
     match plan::plan(facts, &request, &Tables::built_in()) {
         Ok(plan) => {
             let (attention, numerics) = (plan.attention, plan.numerics);
-            let compute = Compute { attention, numerics, threads: asked.compute.threads };
+            let compute = Compute { attention, numerics, ..asked.compute };
+            check_workspace(compute.cublas_workspace, !plan.devices.is_empty())?;
             let amp = settle_amp(asked.amp, plan.dtype, numerics)?;
             let devices = devices(facts, &plan.devices, plan.p2p_disable)?;
             Ok(Settled { variant: plan.variant, compute, amp, devices })
         }
         Err(refused) => Err(refused.refusals.first().map_or_else(
             || Failure::new(refused.to_string(), 1),
-            |first| failure(first, asked.device.is_gpu()),
+            |first| failure(first, asked.for_gpu()),
         )),
     }
+}
+
+/// A setting of GPUs would change the hash of a run without one, and nothing else of it.
+fn check_workspace(workspace: CublasWorkspace, on_gpu: bool) -> Result<(), Failure> {
+    if on_gpu || workspace.is_default() {
+        return Ok(());
+    }
+    let key = CublasWorkspace::KEY;
+    let why = format!("{key}={} is for GPUs, and this run computes on the CPU", workspace.name());
+    Err(Failure::new(why, 1).hint(format!("leave {key} out")))
 }
 
 /// A refusal for the sake of a GPU comes with its code, which `docs/gpu.md` explains.
@@ -113,10 +132,9 @@ fn memory(memory: &Memory) -> Option<u64> {
 
 /// `auto` takes bf16 where the device's own number format is that.
 fn settle_amp(asked: Amp, device: Dtype, numerics: Numerics) -> Result<Amp, Failure> {
-    let amp = match (asked, device) {
-        (Amp::Auto, Dtype::Bf16) => Amp::Bf16,
-        (Amp::Auto, Dtype::Fp16 | Dtype::Fp32) => Amp::Off,
-        (asked, _) => asked,
+    let amp = match asked {
+        Amp::Auto => device.of_amp_auto().amp(),
+        asked => asked,
     };
     if amp != Amp::Off && numerics == Numerics::Portable {
         let why = format!(
@@ -198,6 +216,37 @@ mod tests {
         let failure = on_gpus(&facts, "0", Amp::Auto).unwrap_err();
         assert!(failure.what.starts_with("driver-too-old: "), "{failure}");
         assert_eq!(failure.exit, 1);
+    }
+
+    #[test]
+    fn an_image_for_gpus_says_what_a_device_that_is_left_open_means() {
+        let on = |hardware: &str, amp| {
+            let facts = plan::pretend(hardware, &Tables::built_in()).unwrap();
+            let compute = Compute { numerics: Numerics::Fast, ..Compute::default() };
+            let variant = Some(Variant::Cuda13);
+            settle(&facts, &Asked { device: Device::Auto, variant, compute, amp })
+        };
+        let off = on("A100", Amp::Off).unwrap();
+        assert_eq!((off.compute.attention, off.amp), (AttentionPath::Efficient, Amp::Off));
+        let auto = on("A100", Amp::Auto).unwrap();
+        assert_eq!((auto.compute.attention, auto.amp), (AttentionPath::Flash, Amp::Bf16));
+        let refused = on("T4", Amp::Bf16).unwrap_err();
+        assert!(refused.what.starts_with("dtype-not-on-arch: "), "{refused}");
+    }
+
+    #[test]
+    fn the_workspace_of_cublas_is_a_gpu_s_alone() {
+        let facts = plan::pretend("T4", &Tables::built_in()).unwrap();
+        let on = |device: Device| {
+            let cublas_workspace = CublasWorkspace::Small;
+            let numerics = Numerics::Fast;
+            let compute = Compute { numerics, cublas_workspace, ..Compute::default() };
+            settle(&facts, &Asked { device, variant: None, compute, amp: Amp::Auto })
+        };
+        let settled = on(Device::Cuda).unwrap();
+        assert_eq!(settled.compute.cublas_workspace, CublasWorkspace::Small);
+        let refused = on(Device::Cpu).unwrap_err();
+        assert!(refused.what.starts_with("cublas_workspace=:16:8 is for GPUs"), "{refused}");
     }
 
     #[test]

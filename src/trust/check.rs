@@ -1,8 +1,10 @@
 //! Whether an image of the store, or one about to come into it, is to be believed.
 
-use super::cosign::{Collection, SIGNATURES};
-use super::{Evidence, Policy, Signed, Trust, TrustError};
-use crate::image::{Artifact, Reference, Store, StoredImage};
+use ybox_spec::Digest;
+
+use super::cosign::{Collection, Kind};
+use super::{Evidence, Policy, Trust, TrustError};
+use crate::image::{Artifact, ImageError, Reference, Store, StoredImage};
 use crate::settings::Settings;
 
 impl Policy {
@@ -14,17 +16,11 @@ impl Policy {
     /// Whether the stored image may be run. What signed it may be another manifest of the same
     /// content: its config names all of that.
     pub fn admit(&self, store: &Store, image: &StoredImage) -> Result<Trust, TrustError> {
-        let signatures = signatures(&store.artifacts(image)?)?;
-        let mut manifests = vec![image.manifest];
-        for payload in signatures.iter().filter_map(|s| super::Payload::parse(&s.payload).ok()) {
-            let signed = payload.manifest();
-            if store.is_manifest_of(&signed, &image.config) {
-                manifests.push(signed);
-            }
-        }
-        let built_here = store.was_built_here(image)?;
+        let signatures = store.artifacts_of(image, Kind::Signatures.media_type())?;
+        let manifests = store.manifests_of(image)?;
+        let evidence = Evidence::gather(store, &image.config, manifests, &signatures)?;
         let reference: Reference = image.reference.parse()?;
-        self.judge(&reference.name, &Evidence { manifests, signatures, built_here })
+        self.judge(&reference.name, &evidence)
     }
 
     /// The decision about an image of `repository`, as an error where it is refused.
@@ -37,11 +33,26 @@ impl Policy {
     }
 }
 
-/// The signatures among what is attached to an image.
-pub fn signatures(artifacts: &[Artifact]) -> Result<Vec<Signed>, TrustError> {
-    let mut signed = Vec::new();
-    for artifact in artifacts.iter().filter(|artifact| artifact.kind == SIGNATURES) {
-        signed.extend(Collection::of(artifact)?.signed());
+impl Evidence {
+    /// What is known of the image `config`, of the store or about to come into it, that has
+    /// `manifests` and `artifacts`. It counts as built here where the store notes that its content
+    /// was, by whatever way it comes.
+    pub fn gather(
+        store: &Store,
+        config: &Digest,
+        manifests: Vec<Digest>,
+        artifacts: &[Artifact],
+    ) -> Result<Self, ImageError> {
+        let signatures = Collection::gathered(Kind::Signatures, artifacts).signed();
+        Ok(Self { manifests, signatures, built_here: store.was_built_here(config)? })
     }
-    Ok(signed)
+}
+
+/// Whether ybox keeps what came along with an image that has `manifests`: documents and signatures
+/// that say that they are about it.
+pub fn belongs(artifact: &Artifact, manifests: &[Digest]) -> bool {
+    match Collection::of(artifact) {
+        Some(collection) => !collection.about(manifests).is_empty(),
+        None => Artifact::is_document(artifact.kind()) && artifact.is_about(manifests),
+    }
 }

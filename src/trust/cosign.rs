@@ -6,79 +6,103 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, MediaType};
 use serde_json::{Value, json};
 use ybox_spec::{Digest, canonical};
 
 use super::{Envelope, Payload, PrivateKey, Signed, TrustError};
-use crate::image::{Artifact, ImageError, oci, sha256_of, statement};
+use crate::image::{Artifact, oci, sha256_of, statement};
+use crate::strict;
 
-/// Types of the two kinds of manifests, which have none of their own in cosign's form.
-pub const SIGNATURES: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-pub const ATTESTATIONS: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
-
-const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const PREDICATE: &str = "predicateType";
 /// Type of a statement whose predicate is an SPDX document.
 const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
 
-/// Where cosign looks for what belongs to `manifest`.
-pub fn tag(manifest: &Digest, kind: &str) -> String {
-    let ending = if kind == SIGNATURES { "sig" } else { "att" };
-    format!("sha256-{}.{ending}", manifest.hex())
+/// The two kinds of manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Signatures,
+    Attestations,
+}
+
+impl Kind {
+    pub const ALL: [Self; 2] = [Self::Signatures, Self::Attestations];
+
+    /// Type of the manifest, which has none of its own in cosign's form.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Signatures => "application/vnd.dev.cosign.artifact.sig.v1+json",
+            Self::Attestations => "application/vnd.dev.cosign.artifact.att.v1+json",
+        }
+    }
+
+    /// Where cosign looks for what belongs to `manifest`.
+    pub fn tag(self, manifest: &Digest) -> String {
+        let ending = match self {
+            Self::Signatures => "sig",
+            Self::Attestations => "att",
+        };
+        format!("sha256-{}.{ending}", manifest.hex())
+    }
+
+    fn layer_type(self) -> &'static str {
+        match self {
+            Self::Signatures => "application/vnd.dev.cosign.simplesigning.v1+json",
+            Self::Attestations => "application/vnd.dsse.envelope.v1+json",
+        }
+    }
 }
 
 /// Signatures, or attestations, of an image: in the order of their making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
-    kind: &'static str,
+    kind: Kind,
     layers: Vec<(Descriptor, Vec<u8>)>,
 }
 
 impl Collection {
-    pub fn signatures() -> Self {
-        Self { kind: SIGNATURES, layers: Vec::new() }
-    }
-
-    pub fn attestations() -> Self {
-        Self { kind: ATTESTATIONS, layers: Vec::new() }
-    }
-
-    /// Of [`SIGNATURES`] or [`ATTESTATIONS`].
-    pub fn empty(kind: &'static str) -> Self {
+    pub fn new(kind: Kind) -> Self {
         Self { kind, layers: Vec::new() }
     }
 
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Those that are about the image `manifest`.
-    pub fn about(mut self, manifest: &Digest) -> Self {
-        let is_attestations = self.kind == ATTESTATIONS;
-        self.layers.retain(|(_, bytes)| match is_attestations {
-            true => is_stated(bytes, manifest),
-            false => Payload::parse(bytes).is_ok_and(|payload| payload.manifest() == *manifest),
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Those that are about an image that has one of `manifests`.
+    pub fn about(mut self, manifests: &[Digest]) -> Self {
+        let kind = self.kind;
+        self.layers.retain(|(_, bytes)| match kind {
+            Kind::Attestations => is_stated(bytes, manifests),
+            Kind::Signatures => {
+                Payload::parse(bytes).is_ok_and(|payload| manifests.contains(&payload.manifest()))
+            }
         });
         self
     }
 
-    /// What an artifact holds, less layers of other kinds.
-    pub fn of(artifact: &Artifact) -> Result<Self, ImageError> {
-        let mut collection = match artifact.kind.as_str() {
-            ATTESTATIONS => Self::attestations(),
-            _ => Self::signatures(),
-        };
-        let manifest: ImageManifest = artifact.parsed()?;
-        for layer in manifest.layers() {
-            if layer.media_type().as_ref() == collection.layer_type() {
-                let bytes = artifact.blobs[&oci::digest_of(layer)?].clone();
-                collection.layers.push((layer.clone(), bytes));
-            }
+    /// What an artifact holds, less layers of other kinds; nothing of an artifact that is neither.
+    pub fn of(artifact: &Artifact) -> Option<Self> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.media_type() == artifact.kind())?;
+        let fits =
+            |(layer, _): &(&Descriptor, &[u8])| layer.media_type().as_ref() == kind.layer_type();
+        let layers = artifact.layers().filter(fits);
+        let layers = layers.map(|(layer, bytes)| (layer.clone(), bytes.to_vec())).collect();
+        Some(Self { kind, layers })
+    }
+
+    /// What the artifacts of that kind hold, each once.
+    pub fn gathered(kind: Kind, artifacts: &[Artifact]) -> Self {
+        let mut all = Self::new(kind);
+        for one in artifacts.iter().filter_map(Self::of).filter(|one| one.kind == kind) {
+            all.merge(&one);
         }
-        Ok(collection)
+        all
     }
 
     /// Adds the signature of `key` for the image `manifest` of `repository`.
@@ -123,20 +147,16 @@ impl Collection {
         let mut blobs: BTreeMap<_, _> =
             self.layers.iter().map(|(_, bytes)| (Digest::of(bytes), bytes.clone())).collect();
         blobs.insert(Digest::of(&config), config);
-        Artifact { kind: self.kind.into(), manifest, blobs }
+        Artifact::new(self.kind.media_type(), manifest, blobs).expect("it names what it has")
     }
 
     fn add(&mut self, bytes: Vec<u8>, annotations: &[(&str, String)]) {
-        let mut layer = oci::describe(MediaType::from(self.layer_type()), &bytes);
+        let mut layer = oci::describe(MediaType::from(self.kind.layer_type()), &bytes);
         let annotations = annotations.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         layer.set_annotations(Some(annotations));
         if !self.layers.iter().any(|(known, _)| *known == layer) {
             self.layers.push((layer, bytes));
         }
-    }
-
-    fn layer_type(&self) -> &'static str {
-        if self.kind == SIGNATURES { PAYLOAD } else { ENVELOPE }
     }
 
     /// The config that cosign writes: that of an image without anything but its layers.
@@ -164,12 +184,14 @@ pub fn bill_statement(
     Ok(statement(&[subject], SPDX_PREDICATE, document))
 }
 
-/// Whether the statement in an envelope has the image `manifest` among its subjects.
-fn is_stated(envelope: &[u8], manifest: &Digest) -> bool {
+/// Whether the statement in an envelope has an image with one of `manifests` among its subjects.
+fn is_stated(envelope: &[u8], manifests: &[Digest]) -> bool {
     let statement = Envelope::parse(envelope).ok().and_then(|envelope| envelope.payload());
-    let statement: Option<Value> = statement.and_then(|text| serde_json::from_slice(&text).ok());
+    let statement: Option<Value> = statement.and_then(|text| strict::parse(&text).ok());
     let subjects = statement.as_ref().and_then(|statement| statement["subject"].as_array());
-    let is_it = |subject: &Value| subject["digest"]["sha256"] == manifest.hex();
+    let is_it = |subject: &Value| {
+        manifests.iter().any(|manifest| subject["digest"]["sha256"] == manifest.hex())
+    };
     subjects.is_some_and(|subjects| subjects.iter().any(is_it))
 }
 
@@ -180,8 +202,8 @@ pub fn predicate_type(statement: &[u8]) -> Result<String, TrustError> {
     struct Outline {
         predicate_type: String,
     }
-    let outline: Outline = serde_json::from_slice(statement)
-        .map_err(|e| TrustError::bad_signature("the statement", e))?;
+    let outline: Outline =
+        strict::parse(statement).map_err(|e| TrustError::bad_signature("the statement", e))?;
     Ok(outline.predicate_type)
 }
 
@@ -193,7 +215,7 @@ mod tests {
     fn signing_twice_is_signing_once_and_others_signatures_stay() {
         let [one, other] = [1, 2].map(|n| PrivateKey::from_scalar(&[n; 32]));
         let image = Digest::of(b"image");
-        let mut first = Collection::signatures();
+        let mut first = Collection::new(Kind::Signatures);
         first.sign("r.test/a", image, &one);
         let artifact = first.to_artifact();
         let mut read = Collection::of(&artifact).unwrap();
@@ -205,17 +227,7 @@ mod tests {
         assert!(first.merge(&read));
         assert!(!first.merge(&read));
         assert_eq!(first, read);
-    }
-
-    #[test]
-    fn an_artifact_with_other_blobs_than_it_names_is_refused() {
-        let mut signatures = Collection::signatures();
-        signatures.sign("r.test/a", Digest::of(b"image"), &PrivateKey::from_scalar(&[1; 32]));
-        let mut artifact = signatures.to_artifact();
-        let digest = *artifact.blobs.keys().next().unwrap();
-        artifact.blobs.insert(digest, b"other".to_vec());
-        assert!(matches!(Collection::of(&artifact), Err(ImageError::Damaged(..))));
-        artifact.blobs.remove(&digest);
-        assert!(matches!(Collection::of(&artifact), Err(ImageError::MissingBlob(_))));
+        let twice = [artifact, read.to_artifact()];
+        assert_eq!(Collection::gathered(Kind::Signatures, &twice).signed().len(), 2);
     }
 }

@@ -7,10 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use ybox_spec::canonical;
 
-use super::{PrivateKey, PublicKey, TrustError};
-
-/// Type of an envelope's content.
-pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+#[cfg(test)]
+use super::PublicKey;
+use super::{PrivateKey, TrustError};
+use crate::image::IN_TOTO;
+use crate::strict;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,7 +45,7 @@ impl Envelope {
     }
 
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
-        serde_json::from_slice(bytes).map_err(|e| TrustError::bad_signature("the envelope", e))
+        strict::parse(bytes).map_err(|e| TrustError::bad_signature("the envelope", e))
     }
 
     /// The statement, whoever signed it.
@@ -53,6 +54,7 @@ impl Envelope {
     }
 
     /// The statement, if one of `keys` signed it.
+    #[cfg(test)]
     pub fn open(&self, keys: &[PublicKey]) -> Option<Vec<u8>> {
         let payload = self.payload()?;
         let message = signed(&self.payload_type, &payload);
@@ -97,6 +99,8 @@ mod tests {
         assert_eq!(other_kind.open(&keys), None);
         let twice = br#"{"payload":"","payload":"","payloadType":"","signatures":[]}"#;
         assert!(Envelope::parse(twice).is_err());
+        let inside = br#"{"more":1,"more":2,"payload":"","payloadType":"","signatures":[]}"#;
+        assert!(Envelope::parse(inside).is_err());
     }
 
     proptest! {

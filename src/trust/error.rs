@@ -28,7 +28,7 @@ pub enum TrustError {
     PolicyContent { path: PathBuf, source: YamlError },
     #[error("the trust policy {} is not valid: {why}", path.display())]
     Policy { path: PathBuf, why: String },
-    #[error("{image} is not trusted: {refusal}")]
+    #[error("{image} is not trusted: {}: {refusal}", refusal.code())]
     Refused { image: String, policy: PathBuf, refusal: Box<Refusal> },
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -99,7 +99,7 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).expect("a P-256 key has a PEM form")
     }
 
-    /// SHA-256 of the key's DER form: what names it in messages and as DSSE's `keyid`.
+    /// SHA-256 of the key's DER form: what names it in messages.
     pub fn fingerprint(&self) -> Digest {
         let der = self.0.to_public_key_der().expect("a P-256 key has a DER form");
         Digest::of(der.as_bytes())

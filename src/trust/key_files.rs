@@ -1,9 +1,11 @@
 //! A key pair on disk: `NAME.key`, sealed and readable by its owner only, and `NAME.pub`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use ybox_spec::files;
 
 use super::{PrivateKey, TrustError};
 
@@ -49,17 +51,12 @@ fn create(path: &Path, mode: u32, text: &str) -> Result<(), TrustError> {
         let done = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         done.inspect_err(|_| _ = fs::remove_file(path))
     });
-    match written.and_then(|()| sync_folder(path)) {
+    match written.and_then(|()| files::sync_directory(path)) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             Err(TrustError::KeyExists(path.into()))
         }
         done => done.map_err(TrustError::io(format!("write the key {}", path.display()))),
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

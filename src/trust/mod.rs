@@ -16,7 +16,7 @@ mod payload;
 mod policy;
 mod sealed;
 
-pub use check::signatures;
+pub use check::belongs;
 pub use decision::{Evidence, Refusal, Signed, Trust};
 pub use dsse::Envelope;
 pub use error::TrustError;

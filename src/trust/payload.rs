@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use ybox_spec::{Digest, canonical};
 
 use super::TrustError;
+use crate::strict;
 
 /// Value of `critical.type`.
 const TYPE: &str = "cosign container image signature";
@@ -71,7 +72,7 @@ impl Payload {
     /// type are refused: what is signed must not mean two things.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustError> {
         let bad = |why: String| TrustError::bad_signature("the signed document", why);
-        let payload: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        let payload: Self = strict::parse(bytes).map_err(|e| bad(e.to_string()))?;
         match payload.critical.kind.as_str() {
             TYPE => Ok(payload),
             other => Err(bad(format!("its type is `{other}`, not `{TYPE}`"))),
@@ -107,6 +108,8 @@ mod tests {
             ("cosign container", "another".into()),
             ("sha256:", "sha512:".into()),
             (r#""optional""#, r#""optional":null,"optional""#.into()),
+            ("null", r#"{"who":"me","who":"you"}"#.into()),
+            (r#""optional""#, r#""more":1,"more":2,"optional""#.into()),
         ] {
             let changed = text.replace(from, &to);
             assert_ne!(changed, text);

@@ -74,6 +74,13 @@ pub fn is_disk_full(error: Option<&(dyn Error + 'static)>) -> bool {
     false
 }
 
+/// `error` and its sources, in one line.
+pub fn one_line(error: &dyn Error) -> String {
+    let what = error.to_string();
+    let causes = chain(&what, error.source());
+    [vec![what], causes].concat().join(": ")
+}
+
 /// The messages of `error` and its sources, without those that the one before, at first `what`,
 /// already contains.
 fn chain(what: &str, error: Option<&(dyn Error + '_)>) -> Vec<String> {

@@ -12,7 +12,7 @@ mod table;
 
 pub use checks::checks;
 pub use diff::diff;
-pub use failure::{DISK_FULL, Explain, Failure, is_disk_full};
+pub use failure::{DISK_FULL, Explain, Failure, is_disk_full, one_line};
 pub use replay::replay;
 pub use run_view::RunView;
 pub use screen::{Bar, Screen};

@@ -108,7 +108,7 @@ fn documents_are_the_same_wherever_and_whenever_the_image_is_built() {
     assert_eq!(attached, one.store().attached(&image).unwrap());
     let lock = one.store().attached_document(&image, LOCK).unwrap().unwrap();
     assert_eq!(lock, fs::read(one.path("docker/tiny.lock")).unwrap());
-    assert!(one.store().was_built_here(&image).unwrap());
+    assert!(one.store().was_built_here(&image.config).unwrap());
 }
 
 #[test]

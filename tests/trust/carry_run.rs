@@ -11,7 +11,7 @@ use ybox_spec::config::Task;
 use super::cosign::{output, ybox};
 use super::run_standin::Place;
 
-type Members = Vec<(String, Vec<u8>)>;
+pub type Members = Vec<(String, Vec<u8>)>;
 
 const FILES: [&str; 4] = ["report.html", "run.json", "results.csv", "weights/best.safetensors"];
 
@@ -46,7 +46,7 @@ fn imported(dir: &Path, archive: &[u8]) -> Result<String, String> {
     Err(String::from_utf8(import.stderr).unwrap())
 }
 
-fn members(archive: &[u8]) -> Members {
+pub fn members(archive: &[u8]) -> Members {
     let mut archive = tar::Archive::new(archive);
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
@@ -57,7 +57,7 @@ fn members(archive: &[u8]) -> Members {
     entries.collect()
 }
 
-fn packed(members: &Members) -> Vec<u8> {
+pub fn packed(members: &Members) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, bytes) in members.iter().filter(|(path, _)| !path.ends_with('/')) {
         let mut header = tar::Header::new_gnu();
@@ -68,14 +68,25 @@ fn packed(members: &Members) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// The archive with another member of that name.
+pub fn with(archive: &[u8], name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut members = members(archive);
+    change(&mut members.iter_mut().find(|(path, _)| path == name).unwrap().1);
+    packed(&members)
+}
+
+/// The archive with another document of that name.
+pub fn with_json(archive: &[u8], name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    with(archive, name, |bytes| {
+        let mut document: Value = serde_json::from_slice(bytes).unwrap();
+        change(&mut document);
+        *bytes = serde_json::to_vec(&document).unwrap();
+    })
+}
+
 /// The archive with another list of the run's files.
 fn listing(archive: &[u8], change: impl FnOnce(&mut Vec<Value>)) -> Vec<u8> {
-    let mut members = members(archive);
-    let (_, list) = members.iter_mut().find(|(path, _)| path == "ybox.json").unwrap();
-    let mut document: Value = serde_json::from_slice(list).unwrap();
-    change(document["run"].as_array_mut().unwrap());
-    *list = serde_json::to_vec(&document).unwrap();
-    packed(&members)
+    with_json(archive, "ybox.json", |list| change(list["run"].as_array_mut().unwrap()))
 }
 
 #[test]
@@ -107,6 +118,22 @@ fn what_arrives_verifies_as_before() {
     output(ybox(dir.path(), &["export", &folder, "on.tar"]));
     let again = imported(tempfile::tempdir().unwrap().path(), &packed(&members(&archive)));
     assert_eq!(again.unwrap(), folder);
+}
+
+#[test]
+fn digits_of_two_runs_are_said_to_be_so_and_not_looked_for_among_images() {
+    let (place, _) = exported();
+    let runs: Value = serde_json::from_str(&output(here(&place, &["runs", "--json"]))).unwrap();
+    let hash = runs[0]["run_hash"].as_str().unwrap();
+    let from = place.work().join("runs/train/exp");
+    let paths = [from.clone(), from.with_file_name("again")];
+    let copied = std::process::Command::new("cp").arg("-r").args(paths).status();
+    assert!(copied.unwrap().success());
+    for verb in [&["export", hash, "x.tar"][..], &["provenance", hash]] {
+        let refused = here(&place, verb);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains("begins the hashes of 2 runs"), "{said}");
+    }
 }
 
 #[test]

@@ -38,13 +38,3 @@ pub fn output(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
-
-/// Whether a program is installed; says so if it is not.
-pub fn have(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()));
-    if !found {
-        println!("skipped: there is no {program}");
-    }
-    found
-}

@@ -13,5 +13,7 @@ mod keys;
 #[path = "../run_standin/mod.rs"]
 mod run_standin;
 mod run_statement;
+#[allow(dead_code, reason = "each test binary uses its own part of it")]
+#[path = "../registry/server.rs"]
 mod server;
 mod signing;

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use ybox::image::SPDX;
+use ybox_spec::Digest;
+
 use super::cosign::{cosign, output, run, ybox};
 use super::fixture::Project;
 use super::server::Registry;
@@ -14,7 +17,7 @@ pub struct Scene {
     pub registry: Registry,
 }
 
-/// A place of the registry, what cosign is asked there, and whether it should say yes.
+/// What cosign has to be told: there is no log, and the registry has no TLS.
 const COSIGN: [&str; 3] =
     ["--insecure-ignore-tlog=true", "--allow-insecure-registry", "--offline=true"];
 
@@ -108,7 +111,7 @@ fn a_signature_that_was_carried_over_to_another_image_convinces_nobody() {
             flags.into_iter().chain(places.iter().map(String::as_str)).collect();
         run(skopeo, &scene.folder(), &arguments).status.success()
     };
-    if !super::cosign::have("skopeo") {
+    if !super::server::have("skopeo") {
         return;
     }
     let tag = |digest: ybox_spec::Digest| format!("sha256-{}.sig", digest.hex());
@@ -172,12 +175,37 @@ fn nothing_that_the_policy_refuses_is_pulled_or_run() {
         );
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(run("ybox/tiny").contains("ybox/tiny is not trusted: no rule"));
+    assert!(
+        run("ybox/tiny").contains("ybox/tiny is not trusted: no-rule: no rule of the trust policy")
+    );
     assert!(!run(&signed).contains("not trusted"));
     scene.policy("rules:\n- {repository: ybox/*, accept: built-here}\n");
     assert!(!run("ybox/tiny").contains("not trusted"));
     scene.policy("rules: [\n");
     assert!(run("ybox/tiny").contains("trust.yaml is not valid"));
+}
+
+#[test]
+fn what_was_built_here_may_come_back_and_only_signatures_are_read_to_decide() {
+    let Some(scene) = Scene::new() else { return };
+    let place = scene.registry.place("team/tiny:v1");
+    scene.push(&place, Some("team.key"));
+    scene.policy("rules:\n- {repository: HOST/team/*, accept: built-here}\n");
+    output(ybox(&scene.folder(), &["pull", &place, "--insecure"]));
+    let said = refusal(&scene.pull(&place));
+    assert!(said.contains("is not trusted: not-built-here: it was not built"), "{said}");
+
+    scene.policy("rules:\n- {repository: HOST/team/*, keys: [KEYS/team.pub]}\n");
+    let store = scene.project.store();
+    let image = store.find(&place).unwrap();
+    let bill = store.attached_document(&image, SPDX).unwrap().unwrap();
+    fs::write(store.blob(&Digest::of(&bill)), "other").unwrap();
+    let convert = ["weights", "convert", "x.pt", "x.safetensors", "--image", &place];
+    let said = String::from_utf8(ybox(&scene.folder(), &convert).stderr).unwrap();
+    assert!(said.contains("x.pt"), "{said}");
+    for word in ["not trusted", "damaged"] {
+        assert!(!said.contains(word), "{said}");
+    }
 }
 
 #[test]

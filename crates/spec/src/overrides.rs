@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 /// A set of keys with defaults and a check of the final values.
 pub trait Schema: Default + Serialize + DeserializeOwned {
-    /// Keys that are written only where they differ from their default: they came later, and what
-    /// was hashed without them keeps its hash.
-    const LATER: &[&str] = &[];
-
     fn check(&self) -> Result<(), ConfigError>;
+
+    /// The keys that are not written where they have their defaults, which these are.
+    fn unwritten() -> Values {
+        Values::new()
+    }
 }
 
 /// Why settings don't resolve.
@@ -53,10 +54,13 @@ pub fn parse_preset(yaml: &str) -> Result<Values, ConfigError> {
     serde_yaml::from_str(yaml).map_err(|error| ConfigError::Document { reason: error.to_string() })
 }
 
-/// The keys of `T`, in the order of its definition, those that came later last.
+/// The keys of `T`, in the order of its definition.
 pub fn keys<T: Schema>() -> Vec<String> {
-    let later = T::LATER.iter().map(|key| key.to_string());
-    fields(&T::default()).keys().cloned().chain(later).collect()
+    defaults::<T>().keys().cloned().collect()
+}
+
+fn defaults<T: Schema>() -> Values {
+    fields(&T::default()).into_iter().chain(T::unwritten()).collect()
 }
 
 /// Splits `values` into those that `T` knows and the rest.
@@ -69,11 +73,10 @@ pub fn partition<T: Schema>(values: Values) -> (Values, Values) {
 /// An unknown key is refused with the nearest one of `T`'s and of `also`, keys that the caller
 /// takes elsewhere.
 pub fn resolve<T: Schema>(layers: &[Values], also: &[String]) -> Result<T, ConfigError> {
-    let known = keys::<T>();
-    let mut current = fields(&T::default());
+    let mut current = defaults::<T>();
     for (key, value) in layers.iter().flatten() {
-        if !known.contains(key) {
-            return Err(unknown(key, known.iter().chain(also)));
+        if !current.contains_key(key) {
+            return Err(unknown(key, current.keys().chain(also)));
         }
         current.insert(key.clone(), value.clone());
         // Reading the whole after each key is what ties a type error to its key.

@@ -76,7 +76,7 @@ pub fn main(args: &Args, config: &TrainConfig) -> ExitCode {
 }
 
 fn plan(args: &Args, config: &TrainConfig) -> Result<BatchPlan, TrainerError> {
-    numerics::use_device(args.on.device())?;
+    numerics::use_device(args.on.device(), config.compute.cublas_workspace)?;
     let free = memory::available_bytes(numerics::device());
     let advice = || advice(&TrainConfig { batch: 1, ..config.clone() }, args.checkpointing);
     let needs = Needs::measure(&args.config, args.checkpointing)

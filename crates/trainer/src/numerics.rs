@@ -10,7 +10,7 @@ use torch_ext::{
     set_reduced_precision, set_sdp_backends, set_tf32,
 };
 use ybox_spec::amp::Amp;
-use ybox_spec::config::{AttentionPath, Compute, Numerics};
+use ybox_spec::config::{AttentionPath, Compute, CublasWorkspace, Numerics};
 
 use crate::cuda::{self, Gpu};
 use crate::device;
@@ -46,7 +46,7 @@ pub fn apply(compute: &Compute, device: Device) -> Result<(), TrainerError> {
             unsafe { std::env::set_var(name, value) };
         }
     }
-    use_device(device)?;
+    use_device(device, compute.cublas_workspace)?;
     tch::set_num_threads(compute.threads as i32);
     tch::set_num_interop_threads(1);
     set_deterministic(true)?;
@@ -59,9 +59,9 @@ pub fn apply(compute: &Compute, device: Device) -> Result<(), TrainerError> {
 }
 
 /// Makes `device` the one that tensors live on, once.
-pub fn use_device(device: Device) -> Result<(), TrainerError> {
+pub fn use_device(device: Device, workspace: CublasWorkspace) -> Result<(), TrainerError> {
     match device {
-        Device::Cuda(index) => use_gpu(index, cuda::PATIENCE).map(drop),
+        Device::Cuda(index) => use_gpu(index, cuda::PATIENCE, workspace).map(drop),
         _ => {
             settle(device);
             Ok(())
@@ -70,8 +70,12 @@ pub fn use_device(device: Device) -> Result<(), TrainerError> {
 }
 
 /// The same for GPU `index`, whose driver may take `patience` to answer; gives what it says.
-pub fn use_gpu(index: usize, patience: Duration) -> Result<Gpu, TrainerError> {
-    let gpu = cuda::prepare(index, patience)?;
+pub fn use_gpu(
+    index: usize,
+    patience: Duration,
+    workspace: CublasWorkspace,
+) -> Result<Gpu, TrainerError> {
+    let gpu = cuda::prepare(index, patience, workspace)?;
     settle(Device::Cuda(index));
     Ok(gpu)
 }

@@ -14,12 +14,16 @@ use ytrain::train::{objects, pictures};
 
 const CLASSES: usize = 80;
 const SIDE: i64 = 160;
+/// Enough for what depends on shapes alone, and quick with the large models.
+const SMALL_SIDE: i64 = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
     model: &'static str,
     path: AttentionPath,
     precision: Option<Precision>,
+    /// Of the pictures.
+    side: i64,
 }
 
 impl Case {
@@ -40,7 +44,7 @@ fn measured(case: Case, policy: Checkpointing, batches: &[i64]) -> Vec<(i64, i64
     let model = Yolo12::new(spec, case.path, Device::Cpu).unwrap().with_checkpointing(policy);
     let loss = DetectionLoss::new(CLASSES, Gains::default(), Assigner::default());
     let step = |batch, read: &dyn Fn() -> i64| {
-        let images = pictures(batch, SIDE);
+        let images = pictures(batch, case.side);
         let before = read();
         let forward = || model.forward(&images, Mode::Train);
         let raw = match case.precision {
@@ -69,7 +73,7 @@ fn kept_is_foreseen(case: Case) {
     tch::set_num_threads(1);
     for policy in Checkpointing::ALL {
         let [(measured, _)] = measured(case, policy, &[2])[..] else { unreachable!() };
-        let foreseen = case.network().kept(SIDE as u64, case.size(), policy);
+        let foreseen = case.network().kept(case.side as u64, case.size(), policy);
         let predicted = (foreseen.per_picture * 2 + foreseen.fixed) as i64;
         assert!(close(predicted, measured), "{case:?} {policy:?}: {predicted} of {measured}");
     }
@@ -79,8 +83,15 @@ const FLASH: AttentionPath = AttentionPath::Flash;
 
 #[test]
 fn what_forward_keeps_is_foreseen_in_every_size() {
-    for model in ["yolov12n", "yolov12s", "yolov12m", "yolo12n"] {
-        kept_is_foreseen(Case { model, path: FLASH, precision: None });
+    for (model, side) in [
+        ("yolov12n", SIDE),
+        ("yolov12s", SIDE),
+        ("yolov12m", SIDE),
+        ("yolov12l", SMALL_SIDE),
+        ("yolov12x", SMALL_SIDE),
+        ("yolo12n", SIDE),
+    ] {
+        kept_is_foreseen(Case { model, path: FLASH, precision: None, side });
     }
 }
 
@@ -90,7 +101,7 @@ fn what_forward_keeps_is_foreseen_in_mixed_precision_and_with_plain_attention() 
     for (path, precision) in
         [(FLASH, bf16), (AttentionPath::Safe, None), (AttentionPath::Safe, bf16)]
     {
-        kept_is_foreseen(Case { model, path, precision });
+        kept_is_foreseen(Case { model, path, precision, side: SIDE });
     }
 }
 
@@ -101,12 +112,12 @@ fn what_each_picture_takes_at_most_is_foreseen() {
     tch::set_num_threads(1);
     let all = &Checkpointing::ALL[..];
     for (precision, policies) in [(None, all), (Some(Precision::Bf16), &all[..3])] {
-        let case = Case { model: "yolov12n", path: FLASH, precision };
+        let case = Case { model: "yolov12n", path: FLASH, precision, side: SIDE };
         for &policy in policies {
             let [(_, small), (_, large)] = measured(case, policy, &[4, 8])[..] else {
                 unreachable!()
             };
-            let needs = Needs::of(&case.network(), SIDE as u64, case.size(), policy);
+            let needs = Needs::of(&case.network(), case.side as u64, case.size(), policy);
             let (predicted, found) = (needs.per_picture as i64, (large - small) / 4);
             assert!(close(predicted, found), "{case:?} {policy:?}: {predicted} of {found}");
         }

@@ -33,6 +33,8 @@ pub struct Facts {
     pub seccomp: Option<String>,
     /// CDI devices that it can be asked for.
     pub cdi_devices: Vec<String>,
+    /// CDI specifications that Podman can't read either, with why.
+    pub unreadable_specifications: Vec<String>,
 }
 
 impl Facts {
@@ -54,6 +56,7 @@ impl Facts {
             remaps_users: has("name=userns"),
             seccomp: seccomp.map(str::to_owned),
             cdi_devices: cdi_devices(info),
+            unreadable_specifications: Vec::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Docker {
                     // Podman's API does not tell; it reads the same specifications.
                     if facts.kind == "podman" {
                         facts.cdi_devices = cdi::nvidia_devices(&host.cdi_root);
+                        facts.unreadable_specifications = cdi::unreadable(&host.cdi_root);
                     }
                     return Ok(Self { runtime, api, facts, caller, store: store.clone() });
                 }

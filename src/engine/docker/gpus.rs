@@ -7,12 +7,7 @@ use bollard::models::DeviceRequest;
 use super::connect::Facts;
 use crate::cdi;
 use crate::engine::{EngineError, Gpu};
-use crate::plan::HandOver;
-
-/// The first Podman whose API hands CDI devices over; those before it say nothing and don't.
-/// <https://github.com/containers/podman/pull/25171>
-const PODMAN: (u32, u32) = (5, 4);
-const PODMAN_TEXT: &str = "5.4";
+use crate::plan::{HandOver, podman_hands_over};
 
 pub fn requests(gpus: &[Gpu], facts: &Facts) -> Result<Option<Vec<DeviceRequest>>, EngineError> {
     if gpus.is_empty() {
@@ -26,22 +21,17 @@ pub fn requests(gpus: &[Gpu], facts: &Facts) -> Result<Option<Vec<DeviceRequest>
 }
 
 fn podman(gpus: &[Gpu], facts: &Facts) -> Result<DeviceRequest, EngineError> {
-    if release(&facts.version).is_none_or(|have| have < PODMAN) {
+    if !podman_hands_over(&facts.version) {
         let have = facts.version.clone();
-        return Err(EngineError::Gpu(HandOver::PodmanTooOld { have, need: PODMAN_TEXT }));
+        return Err(EngineError::Gpu(HandOver::PodmanTooOld { have }));
     }
     if facts.cdi_devices.is_empty() {
-        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders: cdi::folders() }));
+        let unreadable = facts.unreadable_specifications.clone();
+        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders: cdi::folders(), unreadable }));
     }
     let have = || facts.cdi_devices.clone();
     let missing = |device| EngineError::Gpu(HandOver::DeviceNotInSpec { device, have: have() });
     names(gpus, &facts.cdi_devices).map(by_cdi).map_err(missing)
-}
-
-/// Major and minor.
-fn release(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split(['.', '-']).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The GPUs' CDI names, or the first that is not among `have`.
@@ -92,6 +82,7 @@ mod tests {
             remaps_users: false,
             seccomp: None,
             cdi_devices: cdi.iter().map(|name| (*name).to_owned()).collect(),
+            unreadable_specifications: Vec::new(),
         }
     }
 

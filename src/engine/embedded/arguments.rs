@@ -95,18 +95,12 @@ impl Line {
     /// The image's top level, entry by entry, on a root of bubblewrap's own: so that mounts can
     /// have places that the image does not, without a change to the unpacked image.
     fn root(&mut self, root: &Path, mounts: &[Mount]) -> std::io::Result<()> {
-        let mut entries = fs::read_dir(root)?.collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
+        for entry in sorted_entries(root)? {
             let name = entry.file_name().to_string_lossy().into_owned();
             if ["dev", "proc", "tmp"].contains(&name.as_str()) || makes_way(&entry, mounts)? {
                 continue;
             }
-            if entry.file_type()?.is_symlink() {
-                self.bind("--symlink", &fs::read_link(entry.path())?, &format!("/{name}"));
-            } else {
-                self.bind("--ro-bind", &entry.path(), &format!("/{name}"));
-            }
+            self.entry(&entry, &format!("/{name}"))?;
         }
         Ok(())
     }
@@ -114,17 +108,20 @@ impl Line {
     /// An empty folder in the place of the image's, with the entries of that.
     fn lay_out(&mut self, root: &Path, folder: &Path) -> std::io::Result<()> {
         let within = root.join(folder.strip_prefix("/").unwrap_or(folder));
-        let mut entries = fs::read_dir(within)?.collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
+        let entries = sorted_entries(&within)?;
         self.add(&["--perms", "0755", "--tmpfs", &folder.to_string_lossy()]);
         for entry in entries {
-            let target = folder.join(entry.file_name());
-            let target = target.to_string_lossy();
-            if entry.file_type()?.is_symlink() {
-                self.bind("--symlink", &fs::read_link(entry.path())?, &target);
-            } else {
-                self.bind("--ro-bind", &entry.path(), &target);
-            }
+            self.entry(&entry, &folder.join(entry.file_name()).to_string_lossy())?;
+        }
+        Ok(())
+    }
+
+    /// An entry of the image at `target`: a link as it is, anything else read-only.
+    fn entry(&mut self, entry: &fs::DirEntry, target: &str) -> std::io::Result<()> {
+        if entry.file_type()?.is_symlink() {
+            self.bind("--symlink", &fs::read_link(entry.path())?, target);
+        } else {
+            self.bind("--ro-bind", &entry.path(), target);
         }
         Ok(())
     }
@@ -146,6 +143,12 @@ impl Line {
             self.bind(option, &mount.source, &mount.target);
         }
     }
+}
+
+fn sorted_entries(folder: &Path) -> std::io::Result<Vec<fs::DirEntry>> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
 }
 
 /// Whether this is an empty folder that something is mounted inside: bubblewrap makes the folder and

@@ -49,9 +49,10 @@ fn edits(gpus: &[Gpu], root: &Path) -> Result<Option<Edits>, EngineError> {
     let Some(first) = gpus.first() else { return Ok(None) };
     let specifications = cdi::nvidia_specifications(root);
     if specifications.is_empty() {
-        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders: cdi::folders() }));
+        let (folders, unreadable) = (cdi::folders(), cdi::unreadable(root));
+        return Err(EngineError::Gpu(HandOver::NoCdiSpec { folders, unreadable }));
     }
-    let have = cdi::nvidia_devices(root);
+    let have = cdi::names(&specifications);
     let missing =
         |device| EngineError::Gpu(HandOver::DeviceNotInSpec { device, have: have.clone() });
     let names: Result<Vec<_>, _> = gpus.iter().map(|gpu| gpu.cdi_name(&have)).collect();
@@ -66,9 +67,10 @@ fn edits(gpus: &[Gpu], root: &Path) -> Result<Option<Edits>, EngineError> {
 }
 
 fn handed_over(edits: Edits) -> HandedOver {
-    let links: Vec<_> = edits.mounts.iter().filter_map(link).collect();
+    let libraries: Vec<_> = edits.mounts.iter().filter_map(Library::of).collect();
+    let links = libraries.iter().filter_map(Library::link).collect();
     let mut environment = edits.environment;
-    environment.extend(library_path(&edits.mounts));
+    environment.extend(library_path(&libraries));
     HandedOver {
         environment,
         nodes: edits.device_nodes.iter().map(|n| (n.on_host().clone(), n.path.clone())).collect(),
@@ -85,23 +87,33 @@ fn mount(file: &HostFile) -> Mount {
     }
 }
 
-/// The name that programs ask for, where the file has another: what `ldconfig` would make.
-fn link(file: &HostFile) -> Option<(String, PathBuf)> {
-    let name = file.container_path.file_name()?.to_str()?.to_owned();
-    let asked_for = soname_of(file)?;
-    (asked_for != name).then(|| (name, file.container_path.with_file_name(asked_for)))
+/// A library that is handed over.
+struct Library<'a> {
+    path: &'a Path,
+    /// The name that programs ask for it by.
+    soname: String,
 }
 
-fn soname_of(file: &HostFile) -> Option<String> {
-    let name = file.container_path.file_name()?.to_str()?;
-    let is_library = name.contains(".so") && file.host_path.is_file();
-    is_library.then(|| soname(File::open(&file.host_path).ok()?))?
+impl<'a> Library<'a> {
+    /// None where the file is no library.
+    fn of(file: &'a HostFile) -> Option<Self> {
+        let path = file.container_path.as_path();
+        let name = path.file_name()?.to_str()?;
+        let is_library = name.contains(".so") && file.host_path.is_file();
+        let soname = is_library.then(|| soname(File::open(&file.host_path).ok()?))??;
+        Some(Self { path, soname })
+    }
+
+    /// What `ldconfig` would make where the file has another name.
+    fn link(&self) -> Option<(String, PathBuf)> {
+        let name = self.path.file_name()?.to_str()?.to_owned();
+        (self.soname != name).then(|| (name, self.path.with_file_name(&self.soname)))
+    }
 }
 
 /// Folders of libraries that the loader would not look in.
-fn library_path(mounts: &[HostFile]) -> Option<(String, String)> {
-    let libraries = mounts.iter().filter(|file| soname_of(file).is_some());
-    let folders = libraries.filter_map(|file| file.container_path.parent()?.to_str());
+fn library_path(libraries: &[Library]) -> Option<(String, String)> {
+    let folders = libraries.iter().filter_map(|library| library.path.parent()?.to_str());
     let mut folders: Vec<_> = folders.filter(|f| !LOADER_FOLDERS.contains(f)).collect();
     folders.dedup();
     (!folders.is_empty()).then(|| ("LD_LIBRARY_PATH".to_owned(), folders.join(":")))

@@ -29,9 +29,6 @@ impl Place {
             match (fs::symlink_metadata(&inside), fs::read_link(&inside)) {
                 (Ok(_), Ok(link)) if links < MOST_LINKS => {
                     links += 1;
-                    if link.is_absolute() {
-                        folder = "/".into();
-                    }
                     let followed = components(&folder.join(link));
                     folder = "/".into();
                     ahead = followed.into_iter().chain(ahead).collect();

@@ -69,6 +69,7 @@ pub enum SignedBy {
 #[derive(Debug)]
 pub struct Sources {
     settings: Downloads,
+    pip: OnceLock<Option<String>>,
     python: OnceLock<Option<Url>>,
     python_extra: OnceLock<Vec<Url>>,
     apt: OnceLock<Vec<apt::Entry>>,
@@ -78,6 +79,7 @@ impl Sources {
     pub fn new(settings: &Downloads) -> Self {
         Self {
             settings: settings.clone(),
+            pip: OnceLock::new(),
             python: OnceLock::new(),
             python_extra: OnceLock::new(),
             apt: OnceLock::new(),
@@ -96,7 +98,8 @@ impl Sources {
     /// Root of the Python package index; ends in `/`. May start pip.
     pub fn python_index(&self) -> Result<Url, SourceError> {
         let index = self.python.get_or_init(|| {
-            self.settings.python_index.clone().or_else(|| pip::index(&self.settings.host))
+            let asked = || pip::index(self.pip_settings(), &self.settings.host);
+            self.settings.python_index.clone().or_else(asked)
         });
         index.clone().ok_or(SourceError::NoPythonIndex)
     }
@@ -105,8 +108,12 @@ impl Sources {
     pub fn python_extra_indexes(&self) -> &[Url] {
         self.python_extra.get_or_init(|| match &self.settings.python_extra_indexes {
             Some(indexes) => indexes.clone(),
-            None => pip::extra_indexes(&self.settings.host),
+            None => pip::extra_indexes(self.pip_settings()),
         })
+    }
+
+    fn pip_settings(&self) -> Option<&str> {
+        self.pip.get_or_init(|| pip::settings(&self.settings.host)).as_deref()
     }
 
     /// The archive `debian` or `debian-security`.

@@ -7,25 +7,26 @@ use reqwest::Url;
 
 use crate::settings::{Host, folder_url};
 
-/// The index in `pip config list`, else the one built into pip.
-pub fn index(host: &Host) -> Option<Url> {
-    configured(host, "index-url")
-        .or_else(|| built_in(&host.pythons))
-        .and_then(|url| folder_url(&url))
-}
-
-/// The further indexes in `pip config list`.
-pub fn extra_indexes(host: &Host) -> Vec<Url> {
-    let urls = configured(host, "extra-index-url").unwrap_or_default();
-    several(&urls).filter_map(folder_url).collect()
-}
-
-fn configured(host: &Host, key: &str) -> Option<String> {
+/// What pip is set to: the lines of `pip config list`.
+pub fn settings(host: &Host) -> Option<String> {
     host.pythons
         .iter()
         .find_map(|python| output(python, &["-m", "pip", "config", "list"]))
         .or_else(|| output(host.pip.as_ref()?, &["config", "list"]))
-        .and_then(|list| value_of(&list, key))
+}
+
+/// The index in `settings`, else the one built into pip.
+pub fn index(settings: Option<&str>, host: &Host) -> Option<Url> {
+    settings
+        .and_then(|list| value_of(list, "index-url"))
+        .or_else(|| built_in(&host.pythons))
+        .and_then(|url| folder_url(&url))
+}
+
+/// The further indexes in `settings`.
+pub fn extra_indexes(settings: Option<&str>) -> Vec<Url> {
+    let urls = settings.and_then(|list| value_of(list, "extra-index-url")).unwrap_or_default();
+    several(&urls).filter_map(folder_url).collect()
 }
 
 /// The values of a key that may have several: pip shows the line ends between them as `\n`.

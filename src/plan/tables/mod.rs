@@ -4,6 +4,7 @@
 mod attention;
 mod drivers;
 mod gpus;
+mod memory;
 mod wheels;
 
 use serde::Deserialize;
@@ -12,6 +13,9 @@ use serde::de::DeserializeOwned;
 pub use attention::{AttentionTable, PathRow};
 pub use drivers::DriverTable;
 pub use gpus::{GpuTable, KnownGpu};
+#[cfg(test)]
+pub use memory::CardRow;
+pub use memory::MemoryTable;
 pub use wheels::{Coverage, StackRow, WheelTable};
 
 /// Whether someone checked a block against its source.
@@ -46,6 +50,7 @@ pub struct Tables {
     pub drivers: DriverTable,
     pub wheels: WheelTable,
     pub attention: AttentionTable,
+    pub memory: MemoryTable,
 }
 
 impl Tables {
@@ -56,11 +61,12 @@ impl Tables {
             drivers: read(include_str!("drivers.yaml")),
             wheels: read(include_str!("wheels.yaml")),
             attention: read(include_str!("attention.yaml")),
+            memory: read(include_str!("memory.yaml")),
         }
     }
 
-    pub fn editions(&self) -> [Edition; 4] {
-        let Self { gpus, drivers, wheels, attention } = self;
+    pub fn editions(&self) -> [Edition; 5] {
+        let Self { gpus, drivers, wheels, attention, memory } = self;
         [
             Edition { table: "gpus", version: gpus.version, date: gpus.date.clone() },
             Edition { table: "drivers", version: drivers.version, date: drivers.date.clone() },
@@ -70,6 +76,7 @@ impl Tables {
                 version: attention.version,
                 date: attention.date.clone(),
             },
+            Edition { table: "memory", version: memory.version, date: memory.date.clone() },
         ]
     }
 }
@@ -124,6 +131,7 @@ mod tests {
             assert_eq!(edition.date.len(), "2026-11-24".len(), "{edition:?}");
         }
         let sources = tables.gpus.gpus.iter().map(|block| &block.source);
-        assert!(sources.chain([&tables.drivers.floors.source]).all(|source| !source.is_empty()));
+        let others = [&tables.drivers.floors.source, &tables.memory.cards.source];
+        assert!(sources.chain(others).all(|source| !source.is_empty()));
     }
 }

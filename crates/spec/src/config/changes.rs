@@ -18,7 +18,8 @@ pub struct KeyChange {
 impl KeyChange {
     /// Whether the key is one of [`Compute`].
     pub fn is_compute(&self) -> bool {
-        fields(&Compute::default()).contains_key(&self.key)
+        let compute = fields(&Compute::default());
+        compute.contains_key(&self.key) || Compute::unwritten().contains_key(&self.key)
     }
 }
 

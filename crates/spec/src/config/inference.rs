@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compute::{Compute, check_compute};
 use super::ranges::{check_imgsz, one_of, one_or_more, within};
-use crate::overrides::{ConfigError, Schema};
+use crate::overrides::{ConfigError, Schema, Values};
 
 /// Post-processing of raw predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,6 +140,10 @@ impl Default for ExportConfig {
 }
 
 impl Schema for ValConfig {
+    fn unwritten() -> Values {
+        Compute::unwritten()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         check_imgsz(self.imgsz)?;
         one_of("split", &self.split, ["train", "val", "test"].map(str::to_owned))?;
@@ -149,6 +153,10 @@ impl Schema for ValConfig {
 }
 
 impl Schema for PredictConfig {
+    fn unwritten() -> Values {
+        Compute::unwritten()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         check_imgsz(self.imgsz)?;
         check_nms(&self.nms)?;

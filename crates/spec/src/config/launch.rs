@@ -21,7 +21,7 @@ pub struct Launch {
     pub source: Option<String>,
     /// A file of settings to use instead of the model's preset.
     pub cfg: Option<String>,
-    /// Loader threads.
+    /// Loader threads; 0 is one as well.
     pub workers: u32,
     /// Where decoded pictures are kept (train, val).
     pub cache: CacheChoice,
@@ -116,6 +116,6 @@ impl Schema for Launch {
         if let Some(hours) = self.time {
             above_zero("time", hours, 1e6)?;
         }
-        within("workers", f64::from(self.workers), 1.0, 512.0)
+        within("workers", f64::from(self.workers), 0.0, 512.0)
     }
 }

@@ -20,10 +20,10 @@ pub use cache::CacheChoice;
 pub use cadence::CheckpointEvery;
 pub use changes::KeyChange;
 pub use checkpointing::{AutoCheckpointing, Checkpointing};
-pub use compute::{AttentionPath, Compute, Numerics};
+pub use compute::{AttentionPath, Compute, CublasWorkspace, Numerics};
 pub use inference::{ExportConfig, ExportFormat, Nms, PredictConfig, ValConfig};
 pub use launch::{Launch, PeerAccess, text};
-pub use ranges::model_names;
+pub use ranges::{check_imgsz, model_names};
 pub use train::{Compat, Freeze, LAST_LAYER, OptimizerChoice, SINGLE_CLASS, TrainConfig};
 
 /// Domain of the config hash. A change to the meaning of any key forces a new version.
@@ -43,8 +43,12 @@ pub enum Config {
 impl Config {
     /// An export has no settings of its own here: it rewrites numbers in a fixed order, into a graph
     /// whose attention is the plain one.
-    pub const EXPORT_COMPUTE: Compute =
-        Compute { attention: AttentionPath::Safe, numerics: Numerics::Portable, threads: 1 };
+    pub const EXPORT_COMPUTE: Compute = Compute {
+        attention: AttentionPath::Safe,
+        numerics: Numerics::Portable,
+        threads: 1,
+        cublas_workspace: CublasWorkspace::Large,
+    };
 
     pub fn digest(&self) -> Digest {
         canonical::digest(CONFIG_DOMAIN, self)
@@ -105,6 +109,26 @@ mod tests {
         let back: Config = serde_yaml::from_str(&yaml).unwrap();
         assert_eq!(back, config);
         assert_eq!(back.digest(), config.digest());
+    }
+
+    #[test]
+    fn the_workspace_of_cublas_is_hashed_where_it_is_not_the_default() {
+        let resolved = |value: &str| {
+            let argument = format!("cublas_workspace={value}");
+            let values = crate::overrides::parse_arguments(&[argument])?;
+            crate::overrides::resolve(&[values], &[]).map(Config::Train)
+        };
+        let (large, small) = (resolved(":4096:8").unwrap(), resolved(":16:8").unwrap());
+        assert_eq!(large, Config::Train(TrainConfig::default()));
+        assert!(!serde_yaml::to_string(&large).unwrap().contains(CublasWorkspace::KEY));
+        let yaml = serde_yaml::to_string(&small).unwrap();
+        assert_eq!(serde_yaml::from_str::<Config>(&yaml).unwrap(), small);
+        assert_ne!(small.digest(), large.digest());
+        assert!(large.changes(&small)[0].is_compute());
+        let refused = resolved(":8:8").unwrap_err().to_string();
+        let expected = "cublas_workspace: with `:8:8` cuBLAS may give other bits each time: use \
+                        :4096:8 or :16:8";
+        assert_eq!(refused, expected);
     }
 
     /// Keys are found by writing the defaults: one that is left out there would be refused.

@@ -14,7 +14,8 @@ pub(super) fn check_model(model: &str) -> Result<(), ConfigError> {
     one_of("model", model, model_names())
 }
 
-pub(super) fn check_imgsz(imgsz: u32) -> Result<(), ConfigError> {
+/// Sides of pictures are multiples of the largest stride.
+pub fn check_imgsz(imgsz: u32) -> Result<(), ConfigError> {
     within("imgsz", f64::from(imgsz), 32.0, 8192.0)?;
     if imgsz.is_multiple_of(32) {
         return Ok(());

@@ -7,15 +7,15 @@ use super::inference::{Nms, VAL_NMS, check_nms};
 use super::ranges::{above_zero, check_imgsz, check_model, one_or_more, within};
 use crate::amp::Amp;
 use crate::augmentation::{self, AugmentSchedule};
-use crate::overrides::{ConfigError, Schema};
+use crate::overrides::{ConfigError, Schema, Values};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OptimizerChoice {
     #[serde(rename = "auto")]
     Auto,
-    #[serde(rename = "SGD")]
+    #[serde(rename = "SGD", alias = "sgd")]
     Sgd,
-    #[serde(rename = "AdamW")]
+    #[serde(rename = "AdamW", alias = "adamw")]
     AdamW,
 }
 
@@ -217,7 +217,10 @@ impl Default for TrainConfig {
 }
 
 impl Schema for TrainConfig {
-    const LATER: &[&str] = &["rect"];
+    fn unwritten() -> Values {
+        let rect = ("rect".to_owned(), false.into());
+        Compute::unwritten().into_iter().chain([rect]).collect()
+    }
 
     fn check(&self) -> Result<(), ConfigError> {
         check_model(&self.model)?;

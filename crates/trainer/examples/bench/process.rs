@@ -12,7 +12,10 @@ use crate::Outcome;
 /// Numerics `fast` with `threads` threads, as a run has them.
 pub fn fast(threads: u32) -> Outcome {
     let attention = AttentionPath::Flash;
-    Ok(numerics::apply(&Compute { attention, numerics: Numerics::Fast, threads }, Device::Cpu)?)
+    Ok(numerics::apply(
+        &Compute { attention, numerics: Numerics::Fast, threads, ..Compute::default() },
+        Device::Cpu,
+    )?)
 }
 
 /// Resident memory now, and its peak since [`forget_peak`], in MiB.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tch::Device;
 use torch_ext::gpu_memory;
+use ybox_spec::config::CublasWorkspace;
 
 use crate::cuda;
 use crate::device::{self, On};
@@ -24,7 +25,8 @@ pub fn run(args: &Args) -> Result<Value, TrainerError> {
     let device = args.on.device();
     let mut said = json!({ "device": device::name(device) });
     if let Device::Cuda(index) = device {
-        let found = numerics::use_gpu(index, Duration::from_secs(args.patience))?;
+        let patience = Duration::from_secs(args.patience);
+        let found = numerics::use_gpu(index, patience, CublasWorkspace::default())?;
         let memory = gpu_memory(index)?;
         let (major, minor) = found.capability;
         said["name"] = found.name.into();

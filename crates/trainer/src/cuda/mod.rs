@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tch::{Cuda, Device, Kind, Tensor};
+use ybox_spec::config::CublasWorkspace;
 
 pub use driver::Gpu;
 pub use refusal::Refusal;
@@ -18,10 +19,9 @@ pub use refusal::Refusal;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const LIBRARY: &str = "libtorch_cuda.so";
 
-/// What a GPU computes with, from before the first call of CUDA. cuBLAS gives the same bits each
-/// time with a workspace of its own; NCCL does when it may not choose how to add up.
-const ENVIRONMENT: [(&str, &str); 9] = [
-    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+/// What a GPU computes with beside the config's own settings, from before the first call of CUDA.
+/// NCCL gives the same bits each time when it may not choose how to add up.
+const ENVIRONMENT: [(&str, &str); 8] = [
     // As nvidia-smi and ybox count, not the fastest first.
     ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
     ("NCCL_ALGO", "allreduce:tree"),
@@ -35,8 +35,12 @@ const ENVIRONMENT: [(&str, &str); 9] = [
 
 /// Makes GPU `index` usable in this process, and gives what its driver says of it. Comes once, and
 /// before anything of libtorch's that asks whether there is CUDA: it remembers the first answer.
-pub fn prepare(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
-    for (name, value) in ENVIRONMENT {
+pub fn prepare(
+    index: usize,
+    patience: Duration,
+    workspace: CublasWorkspace,
+) -> Result<Gpu, Refusal> {
+    for (name, value) in environment(workspace) {
         // SAFETY: no other thread runs yet that could read the environment: this is called before
         // the driver is asked, before the loader starts and before the first libtorch call.
         unsafe { std::env::set_var(name, value) };
@@ -50,6 +54,10 @@ pub fn prepare(index: usize, patience: Duration) -> Result<Gpu, Refusal> {
         true => Ok(gpu),
         false => Err(Refusal::CudaNotThere),
     }
+}
+
+fn environment(workspace: CublasWorkspace) -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENVIRONMENT.into_iter().chain([("CUBLAS_WORKSPACE_CONFIG", workspace.name())])
 }
 
 /// What the driver says of GPU `index`, before anything of CUDA is opened.
@@ -68,4 +76,19 @@ fn library() -> PathBuf {
         lib.exists().then_some(lib)
     });
     beside.unwrap_or_else(|| Path::new(LIBRARY).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cublas_is_told_what_the_config_says() {
+        for (workspace, value) in
+            [(CublasWorkspace::Large, ":4096:8"), (CublasWorkspace::Small, ":16:8")]
+        {
+            let mut told = environment(workspace).filter(|(name, _)| name.starts_with("CUBLAS"));
+            assert_eq!(told.next(), Some(("CUBLAS_WORKSPACE_CONFIG", value)));
+        }
+    }
 }

@@ -6,14 +6,11 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-use super::RegistryError;
-
-/// Parses `bytes`, which are `what`.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, RegistryError> {
-    let failed = |e: serde_json::Error| RegistryError::malformed(what, e);
+/// Parses `bytes`.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    Unique.deserialize(&mut reader).and_then(|()| reader.end()).map_err(failed)?;
-    serde_json::from_slice(bytes).map_err(failed)
+    Unique.deserialize(&mut reader).and_then(|()| reader.end())?;
+    serde_json::from_slice(bytes)
 }
 
 /// Visits any JSON and keeps nothing.
@@ -85,19 +82,19 @@ mod tests {
     #[test]
     fn a_key_that_occurs_twice_is_refused_at_any_depth() {
         let fine = br#"{"a":{"x":1},"b":[{"x":1},{"x":null}],"c":-1.5}"#;
-        assert!(parse::<Value>(fine, "it").is_ok());
+        assert!(parse::<Value>(fine).is_ok());
         for bad in [&br#"{"a":1,"a":1}"#[..], br#"[{"b":{"a":1,"\u0061":2}}]"#] {
-            let error = parse::<Value>(bad, "it").unwrap_err().to_string();
+            let error = parse::<Value>(bad).unwrap_err().to_string();
             assert!(error.contains("occurs twice"), "{error}");
         }
-        assert!(parse::<Value>(b"{} {}", "it").is_err());
-        assert!(parse::<Value>("[".repeat(100_000).as_bytes(), "it").is_err());
+        assert!(parse::<Value>(b"{} {}").is_err());
+        assert!(parse::<Value>("[".repeat(100_000).as_bytes()).is_err());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(text in "[{}\\[\\]\",:a1 ]{0,60}") {
-            let _ = parse::<Value>(text.as_bytes(), "it");
+            let _ = parse::<Value>(text.as_bytes());
         }
     }
 }
