@@ -1,6 +1,10 @@
 //! ybox makes training YOLOv12 detectors reproducible: images pinned to the byte, hashed runs,
 //! verifiable results.
 
+// First: its macros are those of all that follows.
+#[macro_use]
+mod print;
+
 pub mod cdi;
 mod check;
 pub mod cli;
@@ -10,6 +14,7 @@ pub mod diff;
 pub mod doctor;
 pub mod engine;
 pub mod fetch;
+mod http;
 pub mod image;
 pub mod lock;
 mod parallel;

@@ -1,7 +1,6 @@
 //! `ybox gc`: removes what nothing needs any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
@@ -9,6 +8,7 @@ use serde_json::json;
 use ybox_spec::Digest;
 
 use super::{Context, ExitStatus};
+use crate::fetch::Cache;
 use crate::image::garbage::{self, Garbage, Kind};
 use crate::image::{Store, StoredImage};
 use crate::lock::Variants;
@@ -88,7 +88,7 @@ fn pictures(home: &Path) -> Vec<Garbage> {
     unused.map(|path| Garbage { kind: Kind::Pictures, path }).collect()
 }
 
-/// Downloads that no lock of the project names.
+/// Downloads that no lock of the project names, and that have ended.
 fn downloads(context: &Context) -> Result<Vec<Garbage>, Failure> {
     let variants = Variants::of(context.settings.project.as_deref())?;
     let mut named = BTreeSet::new();
@@ -97,15 +97,12 @@ fn downloads(context: &Context) -> Result<Vec<Garbage>, Failure> {
         named.extend(lock.debs.iter().map(|deb| deb.sha256.hex()));
         named.extend(lock.wheels.iter().map(|wheel| wheel.sha256.hex()));
     }
-    let folder = context.settings.home.join("cache/sha256");
     let is_named = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         named.contains(&*stem)
     };
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut paths = Cache::open(&context.settings.home)?.at_rest()?;
     paths.retain(|path| !is_named(path));
-    paths.sort();
     Ok(paths.into_iter().map(|path| Garbage { kind: Kind::Download, path }).collect())
 }
 

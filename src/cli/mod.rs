@@ -131,11 +131,7 @@ pub enum ExitStatus {
 
 /// Parses the command line, runs the verb and renders what went wrong.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if !matches!(cli.verb, Verb::Run(_) | Verb::Replay(_) | Verb::Build(_)) {
-        end_quietly_on_a_closed_pipe();
-    }
-    match dispatch(cli) {
+    match dispatch(Cli::parse()) {
         Ok(ExitStatus::Yes) => ExitCode::SUCCESS,
         Ok(ExitStatus::No) => ExitCode::from(1),
         Ok(ExitStatus::Interrupted) => ExitCode::from(exit::INTERRUPTED),
@@ -144,13 +140,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
-}
-
-/// What only prints may end when nobody reads on (`ybox runs | head`); Rust's programs would panic.
-/// What runs or builds must not: it has things to put back in order.
-fn end_quietly_on_a_closed_pipe() {
-    // SAFETY: restores the default action of a signal before any thread runs.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 fn dispatch(cli: Cli) -> Result<ExitStatus, Failure> {

@@ -11,7 +11,7 @@ use super::report::parcel;
 use super::{Context, ExitStatus};
 use crate::image::{Store, StoredImage};
 use crate::record::find_run;
-use crate::registry::{Place, RegistryError, Sent, Version, connect};
+use crate::registry::{Place, RegistryError, Sent, connect};
 use crate::settings::RegistryFlags;
 use crate::trust::PrivateKey;
 use crate::ui::Failure;
@@ -53,10 +53,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         return push_run((run, &place), key.as_ref(), args.registry, context, &store);
     }
     let image = find(&store, &place, args.image.as_deref())?;
-    let version = match (&place.tag, &place.digest) {
-        (None, Some(digest)) => Version::Digest(*digest),
-        _ => Version::Tag(place.tag_or_latest().to_owned()),
-    };
+    // A digest alone gives no name.
+    let tag = place.local().tag;
     if let Some(other) = place.digest.filter(|digest| *digest != image.manifest) {
         return Err(Failure::new(format!("{} is not {other} but {}", place, image.manifest), 1));
     }
@@ -64,11 +62,12 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let start = Instant::now();
     let sent = context.runtime.block_on(async {
         let repository = connect(&context.settings, &place, args.registry).await?;
-        // Under its tag only when what goes with it is there.
-        let untagged = Version::Digest(image.manifest);
-        let sent = repository.push_image(&store, &image, &untagged, &progress).await?;
+        let sent = repository.push_image(&store, &image, &progress).await?;
         repository.push_attached(&store, &image, key.as_ref()).await?;
-        repository.push_image(&store, &image, &version, &progress).await?;
+        // Under its tag only when what goes with it is there.
+        if let Some(tag) = &tag {
+            repository.tag_image(&store, &image, tag).await?;
+        }
         Ok::<_, RegistryError>(sent)
     })?;
     if args.image.is_some() {
@@ -121,20 +120,22 @@ fn find(store: &Store, place: &Place, image: Option<&str>) -> Result<StoredImage
 }
 
 fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: bool) {
-    let name = format!("{}:{}", place.name(), place.tag_or_latest());
+    let tagged = place.local().tag.map_or(place.name(), |tag| format!("{}:{tag}", place.name()));
     let pinned = format!("{}@{}", place.name(), image.manifest);
+    // A digest alone gives no name.
+    let reference = if place.local().tag.is_some() { &tagged } else { &pinned };
     if json {
         println!(
             "{}",
             json!({
-                "reference": name, "pinned": pinned, "manifest": image.manifest,
+                "reference": reference, "pinned": pinned, "manifest": image.manifest,
                 "config": image.config, "bytes": sent,
             })
         );
         return;
     }
     tell(sent, start);
-    println!("{name}@{}", image.manifest);
+    println!("{tagged}@{}", image.manifest);
 }
 
 fn tell(sent: &Sent, start: Instant) {

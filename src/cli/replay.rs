@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::io::{self, Write};
 use std::iter;
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -24,8 +23,9 @@ use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
 Runs the image, config and data of RUN again, in runs/replay, and compares the metric chain step by
-step. A run or an image that is not here is fetched from its registry. KEY=VALUE says what is to be otherwise: data=FILE.yaml where the data set lies now, or a setting,
-to see from which step on it matters.
+step. A run or an image that is not here is fetched from its registry. KEY=VALUE says what is to be
+otherwise: data=FILE.yaml where the data set lies now, or a setting, to see from which step on it
+matters.
 
 Exit status: 0 identical (or, on other hardware under fast numerics, within tolerance, which is said);
 1 something differs, or the run cannot be replayed; 2 bad usage or something unexpected.";
@@ -75,35 +75,36 @@ impl Args {
     }
 }
 
-/// The folder of the run, which is pulled if it is in a registry; its image, too.
-fn folder(args: &Args, context: &Context, store: &Store) -> Result<PathBuf, Failure> {
+/// The run, which is pulled if it is in a registry; its image, too.
+fn find(args: &Args, context: &Context, store: &Store) -> Result<Recorded, Failure> {
     let directory = context.directory()?;
     match (find_folder(&directory, &args.run), args.run.parse::<Place>()) {
-        (Err(_), Ok(place)) => Ok(pull_run(&place, args.registry, context, store)?.folder),
+        (Err(_), Ok(place)) => {
+            Ok(replay::read(&pull_run(&place, args.registry, context, store)?.folder)?)
+        }
         (found, _) => {
-            let folder = found?;
-            fetch_image(&folder, args.registry, context, store)?;
-            Ok(folder)
+            let recorded = replay::read(&found?)?;
+            fetch_image(&recorded, args.registry, context, store)?;
+            Ok(recorded)
         }
     }
 }
 
-/// Fetches the image of the run in `folder` by its digest, if it is not in the store but the run or
+/// Fetches the image of a run by its digest, if it is not in the store but the run or
 /// the settings say which registry has it.
 fn fetch_image(
-    folder: &Path,
+    recorded: &Recorded,
     registry: RegistryFlags,
     context: &Context,
     store: &Store,
 ) -> Result<(), Failure> {
-    // What is wrong with a run folder is said by who needs it.
-    let Ok(recorded) = Recorded::read(folder, "replayed") else { return Ok(()) };
     let (source, config) = (&recorded.beginning.image, recorded.beginning.inputs.image);
     let settings = &context.settings;
-    if settings.downloads.offline || store.images()?.iter().any(|image| image.config == config) {
+    if settings.downloads.offline || !store.with_config(&config)?.is_empty() {
         return Ok(());
     }
     let policy = Policy::of(settings)?;
+    let mut failed = None;
     for name in iter::once(&source.reference).chain(&settings.registries.images) {
         let Ok(place) = name.parse::<Place>() else { continue };
         let fetched = context.runtime.block_on(async {
@@ -114,26 +115,26 @@ fn fetch_image(
         });
         match fetched {
             Err(RegistryError::NotFound(_)) => {}
+            Err(error) if error.is_unavailable() => failed = failed.or(Some(error)),
             fetched => return Ok(fetched?),
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let directory = context.directory()?;
     let store = Store::open(&context.settings)?;
-    let folder = folder(&args, context, &store)?;
+    let recorded = find(&args, context, &store)?;
     let data = args.data.iter().map(|data| format!("data={data}"));
     let request = Request {
         extent: args.extent(),
-        run: folder.display().to_string(),
         changes: args.changes.iter().cloned().chain(data).collect(),
         from_checkpoint: args.from_checkpoint,
         directory: directory.clone(),
     };
     let known = OnceCell::new();
-    let replay = replay::order(&request, &store, &|asked| {
+    let replay = replay::order(recorded, &request, &store, &|asked| {
         run::settle(learn_once(&known, &args.pretend, context)?, asked)
     })?;
     let facts = known.get().expect("a training has its compute settled");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use ybox_spec::chain::{ChainHead, Step};
 use ybox_spec::config::Config;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Record, record_hash};
+use ybox_spec::record::Record;
 use ybox_spec::results::Table;
 
 use super::{metrics, steps};
@@ -58,20 +58,20 @@ impl Run {
             results,
             notes,
         };
-        let written = text(file::RECORD).and_then(|text| serde_json::from_str(&text).ok());
-        let contradictions = run.contradictions(written.unwrap_or_default());
+        let as_written =
+            text(file::RECORD).is_some_and(|text| Record::read(text.as_bytes()).is_ok());
+        let contradictions = run.contradictions(as_written);
         run.notes.extend(contradictions);
         Some(run)
     }
 
-    /// What the record, given as its file says it, says otherwise than it did when it was written,
-    /// or than the files do.
-    fn contradictions(&self, written: Value) -> Vec<String> {
+    /// What the record says otherwise than it did when it was written, or than the files do.
+    fn contradictions(&self, as_written: bool) -> Vec<String> {
         let Some(record) = &self.record else { return Vec::new() };
         let manifest = self.manifest.as_ref().is_some_and(|m| m.root() != record.inputs.data);
         let head = self.steps.as_deref().map(head);
         [
-            (record.record_hash != Some(record_hash(written)), file::RECORD),
+            (!as_written, file::RECORD),
             (manifest, file::MANIFEST),
             (head.is_some() && head != record.outputs.steps, file::STEPS),
         ]

@@ -2,7 +2,7 @@
 //! when it was put there; unfinished downloads end in `.part`. A folder that is carried to another
 //! machine holds the same below `sha256`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -111,11 +111,30 @@ impl Cache {
         files::hold(&self.root.join(format!("{}.lock", digest.hex())), waiting)
     }
 
+    /// All files here, sorted, but those of downloads that a process is at.
+    pub fn at_rest(&self) -> Result<Vec<PathBuf>, FetchError> {
+        let failed = |source| FetchError::Cache { path: self.root.clone(), source };
+        let entries = fs::read_dir(&self.root).map_err(failed)?;
+        let paths: io::Result<Vec<_>> = entries.map(|entry| entry.map(|e| e.path())).collect();
+        let mut paths = paths.map_err(failed)?;
+        let busy: Vec<_> = paths.iter().filter(|path| is_held(path)).cloned().collect();
+        paths.retain(|path| !busy.iter().any(|lock| lock.file_stem() == path.file_stem()));
+        paths.sort();
+        Ok(paths)
+    }
+
     /// Removes the lock file of a finished download. Whoever still waits on it finds the finished
     /// file next.
     pub(super) fn forget_claim(&self, digest: &Digest) {
         let _ = fs::remove_file(self.root.join(format!("{}.lock", digest.hex())));
     }
+}
+
+/// Whether a path is that of a lock file that a process holds.
+fn is_held(path: &Path) -> bool {
+    let try_lock = || File::open(path).map(|file| file.try_lock());
+    path.extension().is_some_and(|ending| ending == "lock")
+        && matches!(try_lock(), Ok(Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

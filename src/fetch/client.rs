@@ -2,20 +2,17 @@
 //! the callers'.
 
 use std::io::SeekFrom;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE};
-use reqwest::{Certificate, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::FetchError;
+use crate::http;
 use crate::settings::Downloads;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest silence in the middle of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 5;
 
 /// An HTTP client that honours the proxy and certificate settings of the machine.
@@ -44,15 +41,7 @@ enum Body {
 
 impl Client {
     pub fn new(settings: &Downloads) -> Result<Self, FetchError> {
-        // Whoever installed a provider first has chosen; an error here says only that.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("ybox/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
-        if let Some(path) = &settings.certificates {
-            builder = builder.tls_certs_merge(certificates(path)?);
-        }
+        let builder = http::builder(settings.certificates.as_deref())?;
         let http = builder.build().map_err(FetchError::Client)?;
         Ok(Self { http, retry_delay: settings.retry_delay })
     }
@@ -151,7 +140,7 @@ fn reply(url: &Url, response: reqwest::Response) -> Result<Reply, FetchError> {
     check_status(url, &response)?;
     let length = response.content_length();
     let (start, size) = match response.status() {
-        StatusCode::PARTIAL_CONTENT => content_range(&response).unwrap_or((0, None)),
+        StatusCode::PARTIAL_CONTENT => http::content_range(&response).unwrap_or((0, None)),
         _ => (0, length),
     };
     let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
@@ -162,13 +151,6 @@ fn reply(url: &Url, response: reqwest::Response) -> Result<Reply, FetchError> {
         content_type: header(CONTENT_TYPE),
         body: Body::Http(response),
     })
-}
-
-/// Start and whole size from `Content-Range: bytes START-END/SIZE`.
-fn content_range(response: &reqwest::Response) -> Option<(u64, Option<u64>)> {
-    let value = response.headers().get("content-range")?.to_str().ok()?;
-    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
-    Some((range.split_once('-')?.0.parse().ok()?, size.parse().ok()))
 }
 
 fn check_status(url: &Url, response: &reqwest::Response) -> Result<(), FetchError> {
@@ -208,12 +190,6 @@ fn file_error(url: &Url, source: std::io::Error) -> FetchError {
 
 fn http_error(url: &Url, source: reqwest::Error) -> FetchError {
     FetchError::Http { url: Box::new(url.clone()), source: source.without_url() }
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {
-    let failed = |source| FetchError::Certificates { path: path.into(), source };
-    let pem = std::fs::read(path).map_err(|e| failed(e.into()))?;
-    Certificate::from_pem_bundle(&pem).map_err(|e| failed(e.into()))
 }
 
 /// A URL for people: without the password that it may carry.

@@ -10,14 +10,15 @@ use super::client::shown;
 use super::index::IndexError;
 use super::libtorch::LibtorchError;
 use super::sources::SourceError;
+use crate::http::{CertificatesError, is_passing};
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
-    #[error("cannot read the certificates in {path}")]
-    Certificates { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("cannot download {}", shown(url))]
@@ -57,13 +58,7 @@ impl FetchError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Http { source, .. } => !source.is_builder() && !source.is_redirect(),
-            Self::Status { status, .. } => {
-                status.is_server_error()
-                    || matches!(
-                        *status,
-                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-                    )
-            }
+            Self::Status { status, .. } => is_passing(*status),
             Self::Truncated { .. } => true,
             _ => false,
         }

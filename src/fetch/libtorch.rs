@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use ybox_spec::Digest;
+use ybox_spec::{Digest, files};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -130,18 +130,8 @@ fn fill(folder: &Path, inputs: &Inputs, stamp: &Stamp) -> Result<(), LibtorchErr
 
 /// Puts `new` in the place of `folder`.
 fn swap(new: &Path, folder: &Path) -> Result<(), LibtorchError> {
-    let failed = |source| LibtorchError::Io { path: folder.into(), source };
-    let old = beside(folder, "old");
-    match fs::rename(folder, &old) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
-    }
-    if let Err(e) = fs::rename(new, folder) {
-        let _ = fs::rename(&old, folder);
-        return Err(failed(e));
-    }
-    let _ = fs::remove_dir_all(&old);
-    Ok(())
+    files::replace_folder(new, folder, &beside(folder, "old"))
+        .map_err(|source| LibtorchError::Io { path: folder.into(), source })
 }
 
 /// A folder being filled.

@@ -9,6 +9,13 @@ use super::{ImageError, Reference, Store, StoredImage, oci};
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
+/// The manifest of a stored image: what it says, its bytes, and how others refer to it.
+pub struct Described {
+    pub descriptor: Descriptor,
+    pub bytes: Vec<u8>,
+    pub manifest: ImageManifest,
+}
+
 impl Store {
     /// Names an image whose config and layers are in the store. Refused if something is missing, or
     /// does not fit together.
@@ -38,9 +45,16 @@ impl Store {
         image: &StoredImage,
         reference: &Reference,
     ) -> Result<StoredImage, ImageError> {
+        let Described { descriptor, bytes, .. } = self.described(image)?;
+        self.add(reference, descriptor.media_type().clone(), &bytes)
+    }
+
+    /// The manifest as others are to see it.
+    pub fn described(&self, image: &StoredImage) -> Result<Described, ImageError> {
         let bytes = self.manifest_bytes(image)?;
-        let media_type = self.manifest(image)?.media_type().clone();
-        self.add(reference, media_type.unwrap_or(MediaType::ImageManifest), &bytes)
+        let manifest: ImageManifest = parse(&bytes, &format!("the manifest {}", image.manifest))?;
+        let media_type = manifest.media_type().clone().unwrap_or(MediaType::ImageManifest);
+        Ok(Described { descriptor: oci::describe(media_type, &bytes), bytes, manifest })
     }
 
     /// The manifest as it is stored.

@@ -19,8 +19,6 @@ pub const SPDX: &str = super::sbom::MEDIA_TYPE;
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 pub const LOCK: &str = "application/vnd.ybox.lock.v1+yaml";
 
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
 /// In a list, on an image that was assembled by `ybox build` on this machine.
 const BUILT_HERE: &str = "ybox.built-here";
 /// In a list, digests of further manifests of the image, with spaces between them: signatures may
@@ -190,11 +188,11 @@ impl Store {
                 why,
             ));
         }
-        put(EMPTY)?;
+        put(oci::EMPTY)?;
         put(&attachment.bytes)?;
         let content = oci::describe(MediaType::from(attachment.kind), &attachment.bytes);
         let mut manifest =
-            oci::manifest(oci::describe(MediaType::from(EMPTY_TYPE), EMPTY), vec![content]);
+            oci::manifest(oci::describe(MediaType::EmptyJSON, oci::EMPTY), vec![content]);
         manifest.set_artifact_type(Some(MediaType::from(attachment.kind)));
         manifest.set_subject(Some(subject.clone()));
         let bytes = oci::bytes(&manifest);

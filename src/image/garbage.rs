@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Descriptor;
 use serde::Serialize;
-use ybox_spec::{Digest, files};
+use ybox_spec::Digest;
 
 use super::pack::PackedLayer;
 use super::store::name_of;
@@ -107,21 +107,19 @@ impl Store {
             let digest = oci::digest_of(entry).ok();
             name_of(entry).is_none() && former.iter().any(|image| Some(image.manifest) == digest)
         };
-        let index = self.index()?;
-        let kept: Vec<_> = index.manifests().iter().filter(|e| !goes(e)).cloned().collect();
-        let failed = ImageError::io("write the index of the image store");
-        files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&oci::index(kept)))
-            .map_err(failed)
+        self.change_index(|entries| entries.iter().filter(|e| !goes(e)).cloned().collect())
     }
 
     /// What images need. An image that cannot be read stops it: who knows what it needs?
     fn kept(&self, without: &[StoredImage]) -> Result<Kept, ImageError> {
         let mut kept = Kept::default();
         for image in self.images()?.iter().filter(|image| !without.contains(image)) {
+            let layers = self.layers(image)?;
             kept.configs.insert(image.config);
-            kept.blobs.extend(self.blobs_of(image)?);
+            kept.blobs.extend([image.manifest, image.config]);
+            kept.blobs.extend(layers.iter().map(|layer| layer.digest));
             kept.blobs.extend(self.attached_blobs(image)?);
-            kept.diff_ids.extend(self.layers(image)?.iter().map(|layer| layer.diff_id));
+            kept.diff_ids.extend(layers.iter().map(|layer| layer.diff_id));
         }
         Ok(kept)
     }

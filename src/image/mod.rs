@@ -2,6 +2,7 @@
 //! engines load. Running them is `engine`'s.
 
 mod adopt;
+mod ar;
 mod archive;
 mod arrival;
 mod artifact;
@@ -45,7 +46,7 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::DOCKER_CONFIG;
+pub use adopt::{DOCKER_CONFIG, Described};
 pub use archive::Archive;
 pub use arrival::Arrival;
 pub use artifact::Artifact;

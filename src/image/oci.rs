@@ -16,6 +16,8 @@ use super::ImageError;
 
 /// A time that says nothing: images don't know when they were made.
 const CREATED: &str = "1970-01-01T00:00:00Z";
+/// The document of the type [`MediaType::EmptyJSON`].
+pub const EMPTY: &[u8] = b"{}";
 const COMPLETE: &str = "all required fields are set";
 
 /// What goes into an image's config.

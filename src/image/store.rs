@@ -52,14 +52,21 @@ impl Store {
 
     /// The store under `home`; made if there is none.
     pub fn under(home: &Path) -> Result<Self, ImageError> {
+        let store = Self::unshared(home)?;
+        let doing = format!("open the image store {}", store.layout.display());
+        let usage = usage::share(&store.layout).map_err(ImageError::io(doing))?;
+        Ok(Self { usage, ..store })
+    }
+
+    /// The store under `home` without a share in its use.
+    pub(super) fn unshared(home: &Path) -> Result<Self, ImageError> {
         let layout = home.join("store");
         let failed = || ImageError::io(format!("open the image store {}", layout.display()));
         let blobs = Blobs::open(&layout).map_err(failed())?;
         if !layout.join("oci-layout").is_file() {
             files::write_atomic(&layout.join("oci-layout"), LAYOUT).map_err(failed())?;
         }
-        let usage = usage::share(&layout).map_err(failed())?;
-        Ok(Self { layout, rootfs: home.join("rootfs"), blobs, usage })
+        Ok(Self { layout, rootfs: home.join("rootfs"), blobs, usage: None })
     }
 
     /// The store under `home` for who only looks: nothing is made, and where there is none, it is
@@ -106,6 +113,13 @@ impl Store {
                 known: images.into_iter().map(|i| i.reference).collect(),
             }),
         }
+    }
+
+    /// The images with that config, however their layers are compressed; named ones first.
+    pub fn with_config(&self, config: &Digest) -> Result<Vec<StoredImage>, ImageError> {
+        let mut images = self.images()?;
+        images.retain(|image| image.config == *config);
+        Ok(images)
     }
 
     pub fn manifest(&self, image: &StoredImage) -> Result<ImageManifest, ImageError> {
@@ -200,19 +214,23 @@ impl Store {
         config: &Digest,
     ) -> Result<(), ImageError> {
         let manifest = annotated(manifest, CONFIG, &config.to_string());
-        let lock = self.lock()?;
+        self.change_index(|entries| retagged(entries, reference, manifest))
+    }
+
+    /// Changes what the index lists, which nobody else changes meanwhile.
+    pub(super) fn change_index(
+        &self,
+        change: impl FnOnce(&[Descriptor]) -> Vec<Descriptor>,
+    ) -> Result<(), ImageError> {
+        let _lock = self.lock()?;
         let before = self.index()?;
-        let after = oci::index(retagged(before.manifests(), reference, manifest)?);
-        if after != before {
-            files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after)).map_err(
-                ImageError::io(format!(
-                    "write the index of the image store {}",
-                    self.layout.display()
-                )),
-            )?;
+        let after = oci::index(change(before.manifests()));
+        if after == before {
+            return Ok(());
         }
-        drop(lock);
-        Ok(())
+        let doing = format!("write the index of the image store {}", self.layout.display());
+        files::write_atomic(&self.layout.join("index.json"), &oci::bytes(&after))
+            .map_err(ImageError::io(doing))
     }
 
     /// Keeps others from changing what the store lists; released when dropped.
@@ -267,11 +285,7 @@ fn former_name(descriptor: &Descriptor) -> &str {
 }
 
 /// The index's entries with `reference` naming `manifest`, sorted by name and digest.
-fn retagged(
-    before: &[Descriptor],
-    reference: &Reference,
-    manifest: Descriptor,
-) -> Result<Vec<Descriptor>, ImageError> {
+fn retagged(before: &[Descriptor], reference: &Reference, manifest: Descriptor) -> Vec<Descriptor> {
     let name = reference.short();
     let mut entries: Vec<Descriptor> = Vec::new();
     for entry in before {
@@ -289,7 +303,7 @@ fn retagged(
     entries.retain(|e| is_named(e) || !named.contains(e.digest()));
     entries.sort_by_key(|e| (name_of(e).cloned(), e.digest().to_string()));
     entries.dedup();
-    Ok(entries)
+    entries
 }
 
 fn annotated(mut descriptor: Descriptor, key: &str, value: &str) -> Descriptor {

@@ -13,9 +13,7 @@ const LOCK: &str = ".use";
 impl Store {
     /// The store under `home` for this process alone; nothing if another one uses it.
     pub fn alone(home: &Path) -> Result<Option<Self>, ImageError> {
-        let mut store = Self::under(home)?;
-        // The own share would be in the way.
-        store.usage = None;
+        let mut store = Self::unshared(home)?;
         let failed = ImageError::io("lock the image store");
         let lock = open(&store.layout).map_err(failed)?;
         match lock.try_lock() {

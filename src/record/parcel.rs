@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ybox_spec::Digest;
-use ybox_spec::record::{Artifact, Record, record_hash};
+use ybox_spec::record::{Artifact, Record};
 
 use super::folder::{file, is_inside};
 use crate::ui::Explain;
@@ -122,16 +122,9 @@ fn listed(record: &Record) -> impl Iterator<Item = &Artifact> {
 
 fn read_record(path: &Path) -> Result<Record, ParcelError> {
     let read = |source| ParcelError::Read { path: path.to_owned(), source };
-    let damaged = |why: String| ParcelError::Record { path: path.to_owned(), why };
     let bytes = fs::read(path).map_err(read)?;
-    let unreadable = |e: serde_json::Error| damaged(e.to_string());
-    // By its own words: those of another ybox may say more than is known today.
-    let written = record_hash(serde_json::from_slice(&bytes).map_err(unreadable)?);
-    let record: Record = serde_json::from_slice(&bytes).map_err(unreadable)?;
-    match record.record_hash == Some(written) {
-        true => Ok(record),
-        false => Err(damaged("it was changed since it was written".into())),
-    }
+    Record::read(&bytes)
+        .map_err(|e| ParcelError::Record { path: path.to_owned(), why: e.to_string() })
 }
 
 fn found(folder: &Path, name: &str) -> Result<Artifact, ParcelError> {

@@ -14,6 +14,10 @@ use super::parcel::{Parcel, ParcelError, refuse_outside};
 use super::{PULLED, remember_place};
 
 const ARRIVING: &str = ".arriving-";
+/// Digits of a run's hash that its folder is named after.
+const NAME: usize = 12;
+/// Ending of a run that gives way to another arrival of it.
+const FORMER: &str = ".old";
 
 /// The folder; nobody else brings runs there meanwhile.
 #[derive(Debug)]
@@ -76,17 +80,10 @@ impl Pulled {
     /// Gives a run its place, a folder named after its hash. One that was there before gives way: it
     /// may be damaged.
     pub fn settle(&self, aside: &Path, run: &Digest, home: &Path) -> Result<PathBuf, ParcelError> {
-        let folder = self.parent.join(&run.hex()[..12]);
-        let old = aside.with_extension("old");
-        let exchange = || {
-            if folder.exists() {
-                fs::rename(&folder, &old)?;
-            }
-            fs::rename(aside, &folder)?;
-            File::open(&self.parent)?.sync_all()
-        };
-        exchange().map_err(ParcelError::write(&folder))?;
-        let _ = fs::remove_dir_all(old);
+        let name = &run.hex()[..NAME];
+        let folder = self.parent.join(name);
+        let old = self.parent.join(format!(".{name}{FORMER}"));
+        files::replace_folder(aside, &folder, &old).map_err(ParcelError::write(&folder))?;
         remember_place(home, &self.parent).map_err(ParcelError::write(home))?;
         Ok(folder)
     }
@@ -97,15 +94,24 @@ impl Pulled {
     }
 }
 
-/// Removes what those left behind who were killed.
+/// Removes what those left behind who were killed. A run that was about to give way comes back.
 fn sweep(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(ARRIVING.as_bytes()) {
-            fs::remove_dir_all(entry.path())?;
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match former(&name) {
+            Some(run) if !parent.join(run).exists() => fs::rename(&path, parent.join(run))?,
+            Some(_) => fs::remove_dir_all(&path)?,
+            None if name.starts_with(ARRIVING) => fs::remove_dir_all(&path)?,
+            None => {}
         }
     }
     Ok(())
+}
+
+/// The folder of a run that had to give way.
+fn former(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(FORMER).filter(|run| run.len() == NAME)
 }
 
 fn copy(path: &Path, open: impl Fn() -> io::Result<File>) -> io::Result<u64> {
@@ -114,4 +120,33 @@ fn copy(path: &Path, open: impl Fn() -> io::Result<File>) -> io::Result<u64> {
     let copied = io::copy(&mut open()?, &mut to)?;
     to.sync_all()?;
     Ok(copied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_exchange_stands_in_nobody_s_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().join(PULLED);
+        let run = Digest::of(b"run");
+        let (name, other) = (&run.hex()[..NAME], "0123456789ab");
+        let make = |path: &Path, content: &str| {
+            fs::create_dir_all(path).unwrap();
+            fs::write(path.join("f"), content).unwrap();
+        };
+        let old = parent.join(format!(".{name}.old"));
+        make(&parent.join(name), "first");
+        make(&old, "earlier");
+        make(&parent.join(format!(".{other}.old")), "other");
+        let pulled = Pulled::below(dir.path()).unwrap();
+        assert!(!old.exists(), "what had given way is gone");
+        let content = |name: &str| fs::read_to_string(parent.join(name).join("f")).unwrap();
+        assert_eq!((content(name), content(other)), ("first".into(), "other".into()));
+        let aside = pulled.aside(&Digest::of(b"artifact"));
+        make(&aside, "second");
+        pulled.settle(&aside, &run, dir.path()).unwrap();
+        assert_eq!(content(name), "second");
+    }
 }

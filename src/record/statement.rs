@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use ybox_spec::record::{Artifact, Circumstances, Record, record_hash};
+use ybox_spec::record::{Artifact, Circumstances, Record, RecordError};
 
 use super::file;
 use crate::image::{sha256_of, statement};
@@ -49,12 +49,10 @@ pub fn run(folder: &Path) -> Result<Vec<u8>, StatementError> {
         Ok(text) => text,
         Err(source) => return Err(StatementError::Io { path, source }),
     };
-    let malformed = |source| StatementError::Malformed { path: path.clone(), source };
-    let written = record_hash(serde_json::from_slice(&text).map_err(malformed)?);
-    let record: Record = serde_json::from_slice(&text).map_err(malformed)?;
-    match record.record_hash {
-        Some(hash) if hash == written => Ok(of(&record)),
-        _ => Err(StatementError::Changed(path)),
+    match Record::read(&text) {
+        Ok(record) => Ok(of(&record)),
+        Err(RecordError::Malformed(source)) => Err(StatementError::Malformed { path, source }),
+        Err(RecordError::Changed) => Err(StatementError::Changed(path)),
     }
 }
 

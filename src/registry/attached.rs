@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oci_spec::image::{ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use ybox_spec::Digest;
 
 use super::{Pulled, RegistryError, Remote, Repository, Version};
@@ -71,14 +71,14 @@ impl Repository {
         for kind in Kind::ALL {
             artifacts.extend(self.pull_collection(manifest, kind).await?);
         }
-        let listed = self.referrers(manifest, None).await?;
-        let documents = listed.iter().filter_map(|descriptor| {
-            let kind = descriptor.artifact_type().as_ref().map(MediaType::as_ref)?;
-            Artifact::is_document(kind).then_some((descriptor, kind))
-        });
-        for (descriptor, kind) in documents.take(Artifact::MOST) {
-            let version = Version::Digest(oci::digest_of(descriptor)?);
-            let artifact = self.pull_artifact(&version, kind).await?;
+        let document = |descriptor: Descriptor| {
+            let kind = descriptor.artifact_type().as_ref().map(MediaType::to_string)?;
+            Artifact::is_document(&kind).then_some((descriptor, kind))
+        };
+        let listed = self.referrers(manifest, None).await?.into_iter();
+        for (descriptor, kind) in listed.filter_map(document).take(Artifact::MOST) {
+            let version = Version::Digest(oci::digest_of(&descriptor)?);
+            let artifact = self.pull_artifact(&version, &kind).await?;
             let artifact =
                 artifact.ok_or_else(|| RegistryError::NotFound(self.called(&version)))?;
             if belongs(&artifact, &[*manifest]) {

@@ -136,32 +136,28 @@ impl Auth {
                 "it asks for credentials to be sent to {url}, unencrypted"
             )));
         }
-        let mut fields: Vec<(&str, &str)> = scope.split(' ').map(|one| ("scope", one)).collect();
-        if let Some(service) = &service {
-            fields.push(("service", service));
-        }
+        let service = service.as_deref().map(|service| ("service", service));
         let request = match &credentials {
             Some(Credentials::Identity(refresh)) => {
-                let scopes = [("scope", scope)];
-                fields.retain(|(name, _)| *name != "scope");
-                fields.extend(scopes);
-                fields.extend([
+                let fields = [
+                    ("scope", scope),
                     ("grant_type", "refresh_token"),
                     ("client_id", "ybox"),
                     ("refresh_token", refresh),
-                ]);
-                let form = encoded(&fields);
+                ];
                 http.post(url)
                     .header("content-type", "application/x-www-form-urlencoded")
-                    .body(form)
+                    .body(encoded(service.into_iter().chain(fields)))
             }
-            Some(Credentials::Password { user, password }) => {
-                url.query_pairs_mut().extend_pairs(&fields);
-                http.get(url).basic_auth(user, Some(password))
-            }
-            None => {
-                url.query_pairs_mut().extend_pairs(&fields);
-                http.get(url)
+            credentials => {
+                let scopes = scope.split(' ').map(|one| ("scope", one));
+                url.query_pairs_mut().extend_pairs(scopes.chain(service));
+                match credentials {
+                    Some(Credentials::Password { user, password }) => {
+                        http.get(url).basic_auth(user, Some(password))
+                    }
+                    _ => http.get(url),
+                }
             }
         };
         let response = request.send().await.map_err(|e| transport(&self.host, e))?;
@@ -207,7 +203,7 @@ fn secret(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn encoded(fields: &[(&str, &str)]) -> String {
+fn encoded<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut url = Url::parse("http://form").expect("a constant");
     url.query_pairs_mut().extend_pairs(fields);
     url.query().unwrap_or_default().to_owned()

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::header::RANGE;
 use reqwest::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 use ybox_spec::Digest;
@@ -11,6 +11,7 @@ use ybox_spec::Digest;
 use super::client::{Access, read_limited, refusal, transport};
 use super::landing::{Part, Written};
 use super::{Landing, RegistryError, Repository};
+use crate::http::content_range;
 use crate::ui::download::Bar;
 use crate::ui::is_disk_full;
 
@@ -30,17 +31,11 @@ impl Repository {
     /// A small blob, its digest checked.
     pub async fn pull_bytes(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let what = self.blob(digest);
-        let mut retry = self.retry();
-        let bytes = loop {
-            let read = async {
-                let (_, response) = self.get(digest, 0).await?;
-                read_limited(response, limit, &what, self.host()).await
-            };
-            match read.await {
-                Ok(bytes) => break bytes,
-                Err(error) => retry.after(error).await?,
-            }
+        let read = async || {
+            let (_, response) = self.get(digest, 0).await?;
+            read_limited(response, limit, &what, self.host()).await
         };
+        let bytes = self.retry().run(read).await?;
         match Digest::of(&bytes) {
             found if found == *digest => Ok(bytes),
             found => Err(RegistryError::WrongDigest { what, expected: *digest, found }),
@@ -76,7 +71,9 @@ impl Repository {
             .await?;
         match response.status() {
             StatusCode::OK => Ok((0, response)),
-            StatusCode::PARTIAL_CONTENT => Ok((range_start(&response).unwrap_or(0), response)),
+            StatusCode::PARTIAL_CONTENT => {
+                Ok((content_range(&response).map_or(0, |(start, _)| start), response))
+            }
             StatusCode::NOT_FOUND => Err(RegistryError::NotFound(self.blob(digest))),
             _ => Err(refusal(&doing, response).await),
         }
@@ -214,10 +211,4 @@ impl Pull<'_> {
             false => RegistryError::io(format!("write {}", path.display()))(source),
         }
     }
-}
-
-/// Start from `Content-Range: bytes START-END/SIZE`.
-fn range_start(response: &Response) -> Option<u64> {
-    let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    value.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::auth::Auth;
 use super::retry::{Retry, retry_after};
 use super::{Place, RegistryError};
+use crate::http::is_passing;
 
 const LARGEST_REFUSAL: u64 = 64 * 1024;
 /// Of a registry's words, so much is shown.
@@ -151,11 +152,6 @@ impl Repository {
             }
         }
     }
-}
-
-fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 /// An answer that says no, as an error.

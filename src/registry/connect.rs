@@ -3,22 +3,20 @@
 
 use std::error::Error;
 use std::io;
-use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 
 use super::auth::Auth;
 use super::client::transport;
+use super::retry::Retry;
 use super::{Place, RegistryError, Repository};
+use crate::http::{builder, is_passing};
 use crate::settings::{RegistryFlags, Settings};
 
 pub const DOCKER_HUB: &str = "docker.io";
 /// Where Docker Hub's registry really is.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest silence in the midst of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_REDIRECTS: usize = 5;
 
 /// Opens the repository of `place`; finds out how its registry wants to be spoken to.
@@ -35,17 +33,25 @@ pub async fn connect(
     let http = client(settings, insecure)?;
     let files = settings.registries.credentials.clone();
     let auth = Auth::new(host, &place.repository, files, insecure);
-    let (base, response) = first_contact(&http, host, insecure).await?;
+    let delay = settings.downloads.retry_delay;
+    let mut retry = Retry::new(delay);
+    let (base, response) = loop {
+        match first_contact(&http, host, insecure).await {
+            Ok(contact) => break contact,
+            // A name may be wrong: nobody wants to wait to hear that.
+            Err(error) if is_out_of_reach(&error) => return Err(error),
+            Err(error) => retry.after(error).await?,
+        }
+    };
     match response.status() {
         StatusCode::OK => {}
         StatusCode::UNAUTHORIZED => {
             auth.challenged(response.headers(), "", false).await;
         }
         // A registry in trouble is still one: what follows is tried more than once.
-        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {}
+        status if is_passing(status) => {}
         status => return Err(RegistryError::NoRegistry { host: host.clone(), status }),
     }
-    let delay = settings.downloads.retry_delay;
     Ok(Repository::new(http, base, auth, place.clone(), delay))
 }
 
@@ -73,6 +79,10 @@ async fn first_contact(
     }
 }
 
+fn is_out_of_reach(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Transport { source, .. } if source.is_connect())
+}
+
 /// Whether somebody answered, but no TLS, or with a certificate that nobody vouches for.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     // Of an I/O error, `source` leaves out the error that it was made of.
@@ -83,21 +93,11 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn client(settings: &Settings, insecure: bool) -> Result<reqwest::Client, RegistryError> {
-    // Whoever installed a provider first has chosen; an error here says only that.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("ybox/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
+    builder(settings.downloads.certificates.as_deref())?
         .tls_danger_accept_invalid_certs(insecure)
-        .redirect(Policy::custom(move |attempt| redirect(attempt, insecure)));
-    if let Some(path) = &settings.downloads.certificates {
-        let failed = |source| RegistryError::Certificates { path: path.clone(), source };
-        let pem = std::fs::read(path).map_err(|e| failed(e.into()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| failed(e.into()))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(RegistryError::Client)
+        .redirect(Policy::custom(move |attempt| redirect(attempt, insecure)))
+        .build()
+        .map_err(RegistryError::Client)
 }
 
 /// Registries send elsewhere for blobs; never from TLS to plain HTTP.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use ybox_spec::Digest;
 
+use crate::http::{CertificatesError, is_passing};
 use crate::image::ImageError;
 use crate::record::ParcelError;
 use crate::trust::TrustError;
@@ -18,8 +19,8 @@ pub enum RegistryError {
     NoHost { reference: String },
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
-    #[error("cannot read the certificates in {path}")]
-    Certificates { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     #[error("this is offline, and {host} would have to be asked")]
     Offline { host: String },
     #[error("cannot reach the registry {host} over TLS")]
@@ -40,6 +41,8 @@ pub enum RegistryError {
     Denied { doing: String, said: String },
     #[error("cannot {doing}: the registry answered {status}{}", in_brackets(.said))]
     Status { doing: String, status: StatusCode, said: String, retry_after: Option<Duration> },
+    #[error("cannot {doing}: the registry lost what it had been sent")]
+    Lost { doing: String },
     #[error("there is no {0}")]
     NotFound(String),
     #[error("{what} broke off after {found} of {expected} bytes")]
@@ -101,13 +104,34 @@ impl RegistryError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Transport { source, .. } => !source.is_builder() && !source.is_redirect(),
-            Self::Status { status, .. } => {
-                let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
-                status.is_server_error() || passing.contains(status)
-            }
-            Self::Truncated { .. } => true,
+            Self::Status { status, .. } => is_passing(*status),
+            Self::Truncated { .. } | Self::Lost { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the registry said no.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::Denied { .. }
+                | Self::Status { .. }
+                | Self::NotFound(_)
+        )
+    }
+
+    /// Whether nothing can be had from this registry, so that another may be asked.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_refusal()
+            || matches!(
+                self,
+                Self::Transport { .. }
+                    | Self::Tls { .. }
+                    | Self::NoRegistry { .. }
+                    | Self::Token { .. }
+                    | Self::Helper { .. }
+            )
     }
 
     /// Whether what arrived was not what its name says.

@@ -79,13 +79,7 @@ impl Repository {
 
     /// The same; nothing if the registry has none.
     pub async fn find_manifest(&self, version: &Version) -> Result<Option<Fetched>, RegistryError> {
-        let mut retry = self.retry();
-        loop {
-            match self.find_once(version).await {
-                Ok(found) => return Ok(found),
-                Err(error) => retry.after(error).await?,
-            }
-        }
+        self.retry().run(async || self.find_once(version).await).await
     }
 
     async fn find_once(&self, version: &Version) -> Result<Option<Fetched>, RegistryError> {

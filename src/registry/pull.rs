@@ -5,7 +5,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use ybox_spec::Digest;
 
-use super::manifest::DOCKER_MANIFEST;
 use super::{Fetched, Landing, Place, RegistryError, Repository, Version};
 use crate::image::{DOCKER_CONFIG, LARGEST_DOCUMENT, Reference, Store, StoredImage, oci};
 use crate::ui::download::Progress;
@@ -144,12 +143,4 @@ pub(super) fn blobs(manifest: &ImageManifest) -> Result<Vec<(Digest, u64, String
     }
     blobs.sort_by_key(|blob| std::cmp::Reverse(blob.1));
     Ok(blobs)
-}
-
-/// The media type of a stored manifest.
-pub(super) fn manifest_type(manifest: &ImageManifest) -> &str {
-    match manifest.media_type() {
-        Some(MediaType::Other(other)) if other == DOCKER_MANIFEST => DOCKER_MANIFEST,
-        _ => super::manifest::OCI_MANIFEST,
-    }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ybox_spec::Digest;
 
-use super::pull::{PARALLEL, blobs, manifest_type};
+use super::pull::{PARALLEL, blobs};
 use super::upload::Pushed;
 use super::{Place, RegistryError, Repository, Version};
-use crate::image::{Store, StoredImage};
+use crate::image::{Described, Store, StoredImage};
 use crate::ui::download::Progress;
 
 /// What a push did.
@@ -22,30 +22,47 @@ pub struct Sent {
 }
 
 impl Repository {
-    /// Sees to it that the registry has the image under `version`, and all that it is made of.
+    /// Sees to it that the registry has the image, and all that it is made of, under its digest.
     pub async fn push_image(
         &self,
         store: &Store,
         image: &StoredImage,
-        version: &Version,
         progress: &Progress,
     ) -> Result<Sent, RegistryError> {
-        let manifest = store.manifest(image)?;
-        let bytes = store.manifest_bytes(image)?;
-        let blobs = blobs(&manifest)?;
+        let described = store.described(image)?;
+        let blobs = blobs(&described.manifest)?;
         let mut total = Sent::default();
         if self.has_manifest(&image.manifest).await? {
             // A registry takes a manifest only when it has what it names.
             total.there = blobs.iter().map(|blob| blob.1).sum();
-        } else {
-            let elsewhere = self.elsewhere(store)?;
-            let send = |blob| self.send_blob(store, blob, &elsewhere, progress);
-            let done: Vec<_> =
-                stream::iter(blobs).map(send).buffer_unordered(PARALLEL).try_collect().await?;
-            done.into_iter().for_each(|(pushed, size)| total.count(pushed, size));
+            return Ok(total);
         }
-        self.push_manifest(version, manifest_type(&manifest), &bytes).await?;
+        let elsewhere = self.elsewhere(store)?;
+        let send = |blob| self.send_blob(store, blob, &elsewhere, progress);
+        let done: Vec<_> =
+            stream::iter(blobs).map(send).buffer_unordered(PARALLEL).try_collect().await?;
+        done.into_iter().for_each(|(pushed, size)| total.count(pushed, size));
+        self.put_image(&Version::Digest(image.manifest), &described).await?;
         Ok(total)
+    }
+
+    /// Gives an image that the repository has a tag.
+    pub async fn tag_image(
+        &self,
+        store: &Store,
+        image: &StoredImage,
+        tag: &str,
+    ) -> Result<(), RegistryError> {
+        self.put_image(&Version::Tag(tag.to_owned()), &store.described(image)?).await
+    }
+
+    async fn put_image(
+        &self,
+        version: &Version,
+        Described { descriptor, bytes, .. }: &Described,
+    ) -> Result<(), RegistryError> {
+        let media_type = descriptor.media_type().to_string();
+        self.push_manifest(version, &media_type, bytes).await.map(|_| ())
     }
 
     async fn send_blob(

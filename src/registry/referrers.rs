@@ -67,16 +67,8 @@ impl Repository {
         let mut url = self.url(&format!("referrers/{subject}"));
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
-            let response = self.send(&doing, Access::Pull, |http| http.get(url.clone())).await?;
-            match response.status() {
-                StatusCode::OK if is_index(&response) => {}
-                StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                    return Ok(None);
-                }
-                _ => return Err(refusal(&doing, response).await),
-            }
-            let next = next_page(&response);
-            let bytes = read_limited(response, LARGEST_MANIFEST, &doing, self.host()).await?;
+            let page = self.retry().run(async || self.page(&doing, &url).await).await?;
+            let Some((bytes, next)) = page else { return Ok(None) };
             let index: ImageIndex = parse(&bytes, "the list of referrers")?;
             found.extend(index.manifests().iter().cloned());
             match next {
@@ -86,6 +78,24 @@ impl Repository {
         }
         let why = format!("it has more than {MOST_PAGES} pages");
         Err(RegistryError::malformed("the list of referrers", why))
+    }
+
+    /// One page of the list, and where the next one is.
+    async fn page(
+        &self,
+        doing: &str,
+        url: &Url,
+    ) -> Result<Option<(Vec<u8>, Option<Url>)>, RegistryError> {
+        let response = self.send_once(Access::Pull, |http| http.get(url.clone())).await?;
+        match response.status() {
+            StatusCode::OK if is_index(&response) => {
+                let next = next_page(&response);
+                let bytes = read_limited(response, LARGEST_MANIFEST, doing, self.host()).await?;
+                Ok(Some((bytes, next)))
+            }
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            _ => Err(refusal(doing, response).await),
+        }
     }
 
     /// What the index under the fallback tag lists.

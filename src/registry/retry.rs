@@ -29,6 +29,19 @@ impl Retry {
         self.failed = 0;
     }
 
+    /// Does `attempt` until it succeeds, or fails in a way that more tries would not change.
+    pub async fn run<T>(
+        mut self,
+        attempt: impl AsyncFn() -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        loop {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.after(error).await?,
+            }
+        }
+    }
+
     /// Waits, if the same may succeed later; else gives the error back.
     pub async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.failed += 1;

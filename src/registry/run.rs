@@ -24,7 +24,6 @@ const FILE_TYPE: &str = "application/vnd.ybox.run.file.v1";
 /// The name that a file has when it is unpacked (OCI image specification).
 const TITLE: &str = "org.opencontainers.image.title";
 const RUN_HASH: &str = "ybox.run";
-const EMPTY: &[u8] = b"{}";
 
 /// A run of a registry: what it consists of is known, its files are not here yet.
 #[derive(Debug, Clone)]
@@ -47,17 +46,13 @@ impl Repository {
         progress: &Progress,
     ) -> Result<Descriptor, RegistryError> {
         let recorded = record.circumstances.image.manifest;
-        let mut images = store.images()?;
-        images.retain(|image| image.config == record.inputs.image);
+        let mut images = store.with_config(&record.inputs.image)?;
         // The same image may be there with its layers compressed in another way.
         images.sort_by_key(|image| image.manifest != recorded);
         if let Some(image) = images.first() {
-            let version = Version::Digest(image.manifest);
-            self.push_image(store, image, &version, progress).await?;
+            self.push_image(store, image, progress).await?;
             self.push_attached(store, image, key).await?;
-            let media_type = store.manifest(image)?.media_type().clone();
-            let media_type = media_type.unwrap_or(MediaType::ImageManifest);
-            return Ok(oci::describe(media_type, &store.manifest_bytes(image)?));
+            return Ok(store.described(image)?.descriptor);
         }
         match self.find_manifest(&Version::Digest(recorded)).await? {
             Some(found) => {
@@ -95,7 +90,7 @@ impl Repository {
         let files = once(&parcel.files);
         let done: Vec<_> =
             stream::iter(files).map(send).buffer_unordered(PARALLEL).try_collect().await?;
-        self.push_bytes(MediaType::EmptyJSON, EMPTY.to_vec()).await?;
+        self.push_bytes(MediaType::EmptyJSON, oci::EMPTY.to_vec()).await?;
         self.attach(&manifest, Some(tag)).await?;
         let mut sent = Sent::default();
         done.into_iter().for_each(|(pushed, size)| sent.count(pushed, size));
@@ -146,7 +141,7 @@ impl Repository {
         policy: Option<&Policy>,
         progress: &Progress,
     ) -> Result<(), RegistryError> {
-        if store.images()?.iter().any(|stored| stored.config == record.inputs.image) {
+        if !store.with_config(&record.inputs.image)?.is_empty() {
             return Ok(());
         }
         self.pull_image_by((image, record.inputs.image), store, policy, progress).await
@@ -228,7 +223,7 @@ fn manifest(parcel: &Parcel, image: Descriptor) -> ImageManifest {
         .schema_version(2u32)
         .media_type(MediaType::ImageManifest)
         .artifact_type(MediaType::from(RUN_TYPE))
-        .config(oci::describe(MediaType::EmptyJSON, EMPTY))
+        .config(oci::describe(MediaType::EmptyJSON, oci::EMPTY))
         .layers(parcel.files.iter().map(layer).collect::<Vec<_>>())
         .subject(subject)
         .annotations([(RUN_HASH.to_owned(), parcel.record.run_hash.to_string())])

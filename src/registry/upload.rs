@@ -86,9 +86,12 @@ impl Repository {
         let upload = Upload { repository: self, digest: *digest, size, source, bar };
         let mut session = None;
         for from in elsewhere {
-            match upload.start(Some(from)).await? {
-                None => return Ok(Pushed::Mounted),
-                started => session = started,
+            match upload.start(Some(from)).await {
+                Ok(None) => return Ok(Pushed::Mounted),
+                Ok(started) => session = started,
+                // Who may not read there may still push here: that is refused, if it is, below.
+                Err(error) if error.is_refusal() => {}
+                Err(error) => return Err(error),
             }
         }
         upload.run(session).await.map(|()| Pushed::Sent)
@@ -110,17 +113,16 @@ impl Upload<'_> {
             };
             let Err(error) = self.attempt(&mut current).await else { return Ok(()) };
             self.blame(&error)?;
-            // An upload that the registry forgot begins anew.
-            let forgotten = is_forgotten(&error);
-            if !forgotten {
-                session = self.resume(&current).await;
+            if error.is_transient() {
+                // One of which the registry has nothing yet may still get what broke off.
+                let broke = matches!(error, RegistryError::Transport { .. });
+                session = self.resume(&current).await.filter(|s| s.offset > 0 || !broke);
             }
             let got = session.as_ref().map_or(0, |session| session.offset);
             if got > furthest {
                 furthest = got;
                 retry.progressed();
             }
-            let error = if forgotten { interrupted(error, self.doing()) } else { error };
             retry.after(error).await?;
         }
     }
@@ -170,10 +172,14 @@ impl Upload<'_> {
             })
             .await?;
         if response.status() != StatusCode::ACCEPTED {
-            return Err(refusal(&self.doing(), response).await);
+            return Err(self.refused(response).await);
         }
         session.location = self.location(&response)?;
-        session.offset = received(&response).unwrap_or(end);
+        let got = received(&response).unwrap_or(end);
+        if got <= start || got > end {
+            return Err(RegistryError::Lost { doing: self.doing() });
+        }
+        session.offset = got;
         Ok(())
     }
 
@@ -187,7 +193,7 @@ impl Upload<'_> {
             .await?;
         match response.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT | StatusCode::OK => Ok(()),
-            _ => Err(refusal(&self.doing(), response).await),
+            _ => Err(self.refused(response).await),
         }
     }
 
@@ -207,6 +213,17 @@ impl Upload<'_> {
                 request.body(bytes.slice(place(start)..place(end)))
             }
             Source::File(path) => request.body(file_body(path, start, end, self.bar.clone())),
+        }
+    }
+
+    /// What is said against an upload that has begun. One that the registry no longer knows, or
+    /// has less of than it should, can begin anew.
+    async fn refused(&self, response: Response) -> RegistryError {
+        match response.status() {
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
+                RegistryError::Lost { doing: self.doing() }
+            }
+            _ => refusal(&self.doing(), response).await,
         }
     }
 
@@ -260,22 +277,6 @@ fn received(response: &Response) -> Option<u64> {
     let last: u64 = last.parse().ok()?;
     // Nothing received is told as `0-0` by some.
     (first == "0").then_some(if last == 0 { 0 } else { last + 1 })
-}
-
-fn is_forgotten(error: &RegistryError) -> bool {
-    let gone = [StatusCode::NOT_FOUND, StatusCode::RANGE_NOT_SATISFIABLE];
-    matches!(error, RegistryError::Status { status, .. } if gone.contains(status))
-}
-
-/// An upload that the registry lost counts as one that broke off.
-fn interrupted(error: RegistryError, doing: String) -> RegistryError {
-    match error {
-        RegistryError::Status { said, retry_after, .. } => {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            RegistryError::Status { doing, status, said, retry_after }
-        }
-        other => other,
-    }
 }
 
 /// Bytes `start..end` of a file, read by a thread of its own.

@@ -7,7 +7,7 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 
-pub use order::{Extent, Request, order};
+pub use order::{Extent, Request, order, read};
 pub use verdict::{Outcome, TOLERANCE, Verdict, compare};
 
 /// An order that repeats a run.

@@ -1,13 +1,13 @@
 //! The order of a replay: that of the run, with what the user wants otherwise.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ybox_spec::config::{Config, Launch, Task};
 use ybox_spec::overrides;
 
 use super::{Replay, from_checkpoint};
 use crate::image::Store;
-use crate::record::{REPLAYS, find_folder};
+use crate::record::REPLAYS;
 use crate::run::{Order, Recorded, RunError, Settle, Sorted, StopAfter};
 use crate::ui::Failure;
 
@@ -22,8 +22,6 @@ pub enum Extent {
 /// What the user asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A run folder, or the beginning of a run hash.
-    pub run: String,
     /// `key=value`: what is to be otherwise than in the run.
     pub changes: Vec<String>,
     pub extent: Extent,
@@ -37,9 +35,18 @@ const VERB: &str = "replayed";
 /// The files that are read and the names of classes are those of the run, and a replay has its place.
 const WITHOUT_EFFECT: [&str; 5] = ["fraction", "single_cls", "cfg", "project", "resume"];
 
-pub fn order(request: &Request, store: &Store, settle: Settle) -> Result<Replay, Failure> {
-    let folder = find_folder(&request.directory, &request.run)?;
-    let recorded = Recorded::read(&folder, VERB)?;
+/// What the run in `folder` started with.
+pub fn read(folder: &Path) -> Result<Recorded, RunError> {
+    Recorded::read(folder, VERB)
+}
+
+pub fn order(
+    recorded: Recorded,
+    request: &Request,
+    store: &Store,
+    settle: Settle,
+) -> Result<Replay, Failure> {
+    let folder = recorded.folder.clone();
     let refuse = |reason: &str| Failure::from(RunError::not_again(&folder, VERB, reason));
     let Config::Train(config) = &recorded.config else {
         return Err(refuse(

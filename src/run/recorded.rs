@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ybox_spec::config::{Config, Launch, TrainConfig};
 use ybox_spec::dataset::DataSet;
 use ybox_spec::manifest::Manifest;
-use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, START_SCHEMA, record_hash};
+use ybox_spec::record::{Beginning, Circumstances, Inputs, Record, RecordError, START_SCHEMA};
 
 use super::device;
 use super::order::{Data, Settle, training_files};
@@ -64,13 +64,14 @@ impl Recorded {
     /// What a record says without the files beside it.
     fn of_record(folder: &Path, text: &str, verb: &'static str) -> Result<Self, RunError> {
         let not = |reason: String| RunError::not_again(folder, verb, reason);
-        let damaged = |e| not(format!("{} is damaged: {e}", file::RECORD));
-        // By its own words: those of another ybox may lack what is known today.
-        let written = record_hash(serde_json::from_str(text).map_err(damaged)?);
-        let record: Record = serde_json::from_str(text).map_err(damaged)?;
-        if record.record_hash != Some(written) {
-            return Err(not(format!("{} was changed since it was written", file::RECORD)));
-        }
+        let record = Record::read(text.as_bytes()).map_err(|error| {
+            not(match error {
+                RecordError::Malformed(e) => format!("{} is damaged: {e}", file::RECORD),
+                RecordError::Changed => {
+                    format!("{} was changed since it was written", file::RECORD)
+                }
+            })
+        })?;
         let Circumstances { image, data, weights, launch, batch, started, .. } =
             record.circumstances;
         let launch: Launch = serde_json::from_value(launch)
@@ -133,9 +134,7 @@ impl Recorded {
 
     fn image(&self, store: &Store) -> Result<StoredImage, Failure> {
         let config = self.beginning.inputs.image;
-        let images = store.images()?;
-        let found = images.into_iter().find(|image| image.config == config);
-        found.ok_or_else(|| {
+        store.with_config(&config)?.into_iter().next().ok_or_else(|| {
             let name = &self.beginning.image.reference;
             let reason = format!("its image, {name} with config {config}, is not in the store");
             Failure::from(RunError::not_again(&self.folder, self.verb, reason))

@@ -1,6 +1,7 @@
 //! Progress of downloads and uploads on standard error: bars on a terminal, a line per file elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ pub struct Bar {
     name: String,
     size: u64,
     began: Arc<OnceLock<Instant>>,
+    /// Whether a note stands beside the name.
+    noted: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -82,7 +85,8 @@ impl Progress {
             bar,
             name: name.into(),
             size,
-            began: Arc::new(OnceLock::new()),
+            began: Arc::default(),
+            noted: Arc::default(),
         }
     }
 }
@@ -127,13 +131,20 @@ impl Bar {
     /// `position` bytes are there.
     pub fn set(&self, position: u64) {
         self.begin();
+        if self.noted.swap(false, Ordering::Relaxed) {
+            self.bar.set_message(self.name.clone());
+        }
         self.bar.set_position(position);
     }
 
-    /// Says why nothing moves.
+    /// Says why nothing moves, until something does.
     pub fn note(&self, text: &str) {
         match self.drawing {
-            Drawing::Bars(_) => self.bar.set_message(format!("{} ({text})", self.name)),
+            Drawing::Bars(_) => {
+                self.noted.store(true, Ordering::Relaxed);
+                self.bar.set_message(format!("{} ({text})", self.name));
+                self.begin();
+            }
             Drawing::Lines => eprintln!("{}: {text}", self.name),
             Drawing::Silent => {}
         }
@@ -165,4 +176,21 @@ fn style() -> ProgressStyle {
          {wide_msg}",
     )
     .expect("the template is a constant")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_seen_until_something_moves() {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let progress = Progress { drawing: Drawing::Bars(bars), direction: Direction::Down };
+        let bar = progress.lazy("layer", 10);
+        bar.note("waiting");
+        assert!(bar.began.get().is_some(), "it is among the bars");
+        assert_eq!(bar.bar.message(), "layer (waiting)");
+        bar.set(1);
+        assert_eq!(bar.bar.message(), "layer");
+    }
 }

@@ -131,6 +131,20 @@ fn a_push_survives_broken_connections() {
 }
 
 #[test]
+fn a_push_whose_readers_leave_goes_on() {
+    let Some(registry) = Registry::start() else { return };
+    let (project, image) = large(1);
+    let nobody = || std::io::pipe().unwrap().1;
+    let mut push = push(&project, &registry.place("a/b:v1"));
+    assert!(push.stdout(nobody()).stderr(nobody()).status().unwrap().success());
+    let to = home();
+    told(&mut ybox(to.path(), &["pull", &registry.place("a/b:v1"), "--insecure"]));
+    check(to.path(), &image);
+    let output = ybox(to.path(), &["images"]).stdout(nobody()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn a_busy_registry_is_waited_for_as_long_as_it_asks() {
     let Some(registry) = Registry::start() else { return };
     let (project, image) = large(1);
@@ -264,4 +278,19 @@ fn two_pulls_at_once_share_the_work() {
         let read = requests.iter().filter(|r| r.reads_blob() && of_it(&r.path)).count();
         assert_eq!(read, 1, "each layer is fetched once");
     }
+}
+
+#[test]
+fn a_greeting_that_breaks_off_is_sent_again() {
+    let Some(registry) = Registry::start() else { return };
+    let (project, image) = large(1);
+    told(&mut push(&project, &registry.place("a/b:v1")));
+    let greetings = AtomicUsize::new(0);
+    let proxy = Proxy::start(registry.port, move |_, request| {
+        let first = request.path == "/v2/" && greetings.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Fault::HangUp } else { Fault::None }
+    });
+    let to = home();
+    told(&mut ybox(to.path(), &["pull", &proxy.place("a/b:v1"), "--insecure"]));
+    check(to.path(), &image);
 }

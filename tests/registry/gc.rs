@@ -126,3 +126,21 @@ fn downloads_that_a_lock_names_stay() {
     assert_eq!(count(&gc(&home, &flags)), 1);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), before);
 }
+
+#[test]
+fn downloads_that_go_on_stay() {
+    let (project, ..) = built_twice();
+    let home = project.path("home");
+    let cache = home.join("cache/sha256");
+    let file = |ending: &str| cache.join(format!("{}.{ending}", "d".repeat(64)));
+    fs::write(file("part"), "half").unwrap();
+    let lock = fs::File::create(file("lock")).unwrap();
+    lock.lock().unwrap();
+    let project_folder = project.path("");
+    let flags = ["--downloads", "--yes", "--project", project_folder.to_str().unwrap()];
+    assert_eq!(count(&gc(&home, &flags)), 0);
+    assert!(file("part").exists() && file("lock").exists());
+    drop(lock);
+    assert_eq!(count(&gc(&home, &flags)), 2);
+    assert!(!file("part").exists() && !file("lock").exists());
+}

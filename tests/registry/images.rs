@@ -117,3 +117,20 @@ fn what_is_not_there_is_said() {
     let offline = ["pull", &registry.place("a"), "--insecure", "--offline"];
     assert_eq!(refused(&mut ybox(to.path(), &offline)).0, 1);
 }
+
+#[test]
+fn a_push_to_a_digest_gives_no_tag() {
+    let Some(registry) = Registry::start() else { return };
+    let project = Project::new();
+    let built = project.build().unwrap().image;
+    let (from, place) = (project.path("home"), registry.place("team/tiny"));
+    let pinned = format!("{place}@{}", built.manifest);
+    let push = ["push", &pinned, "--insecure", "--image", "ybox/tiny"];
+    assert_eq!(told(&mut ybox(&from, &push)), pinned);
+    let said = told(&mut ybox(&from, &[&push[..], &["--json"]].concat()));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["reference"], *pinned);
+    let to = home();
+    refused(&mut ybox(to.path(), &["pull", &place, "--insecure"]));
+    assert_eq!(told(&mut ybox(to.path(), &["pull", &pinned, "--insecure"])), pinned);
+}

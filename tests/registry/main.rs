@@ -18,3 +18,4 @@ mod proxy;
 mod run_standin;
 mod runs;
 mod server;
+mod uploads;

@@ -33,6 +33,8 @@ pub enum Fault {
     Corrupt,
     /// The answer's body comes in pieces of 64 kB with pauses.
     Slow(Duration),
+    /// No answer.
+    HangUp,
     /// So many bytes of the request's body arrive at the registry, and then nothing.
     CutRequest(usize),
 }
@@ -127,6 +129,9 @@ impl Way {
         if let Fault::Status(status, header) = fault {
             std::io::copy(&mut (&client).take(length), &mut std::io::sink())?;
             return client.write_all(&plain(status, header, ""));
+        }
+        if matches!(fault, Fault::HangUp) {
+            return client.shutdown(Shutdown::Both);
         }
         let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
         upstream.write_all(&closing(&head))?;

@@ -115,7 +115,7 @@ fn a_replay_fetches_the_run_and_the_image() {
     let store = ybox::image::Store::under(dir.path()).unwrap();
     let image = place.store().find("ybox/cpu").unwrap();
     assert_eq!(store.find(&image.config.to_string()).unwrap().manifest, image.manifest);
-    // A run folder alone: the settings say who has its image.
+    // A run folder alone: the settings say who has its image. Others may not have it, or not answer.
     let bare = home();
     let run = elsewhere(dir.path(), &["runs", "--json"]).output().unwrap();
     let run: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
@@ -123,7 +123,9 @@ fn a_replay_fetches_the_run_and_the_image() {
     let settings = bare.path().join("config/ybox");
     fs::create_dir_all(&settings).unwrap();
     let text = format!(
-        "image_repositories: [\"{}\"]\ninsecure_registries: [\"127.0.0.1:{}\"]\n",
+        "image_repositories: [\"127.0.0.1:1/runs\", \"{}\", \"{}\"]\n\
+         insecure_registries: [\"127.0.0.1:{}\"]\n",
+        registry.place("team/none"),
         registry.place("team/runs"),
         registry.port
     );

@@ -16,6 +16,7 @@ use ybox::diff;
 use ybox::engine::{Container, Ended, Engine, EngineInfo, Output, StopRequests};
 use ybox::image::{Store, StoredImage};
 use ybox::plan::{self, Tables};
+use ybox::record::find_folder;
 use ybox::record::verify::{Report, Subject, verify};
 use ybox::replay::{self, Extent, Verdict};
 use ybox::run::{self, Asked, Finished, Order, Request, Settled, Surroundings};
@@ -122,13 +123,13 @@ impl Place {
         from_checkpoint: bool,
     ) -> Result<Verdict, Failure> {
         let request = replay::Request {
-            run: "runs/train/exp".into(),
             changes: changes.iter().map(|change| change.to_string()).collect(),
             extent,
             from_checkpoint,
             directory: self.work(),
         };
-        let replay = replay::order(&request, &self.store(), &settle)?;
+        let recorded = replay::read(&find_folder(&self.work(), "runs/train/exp")?)?;
+        let replay = replay::order(recorded, &request, &self.store(), &settle)?;
         let mut view = RunView::talking(Screen::silent());
         let finished = self.carry_out(&replay.order, &mut view)?;
         let (directory, home) = (self.work(), self.home());

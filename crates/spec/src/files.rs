@@ -47,7 +47,11 @@ pub fn cut(path: &Path, length: u64) -> io::Result<File> {
 
 /// Removes the file at `path`, if there is one.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+    unless_absent(fs::remove_file(path))
+}
+
+fn unless_absent(done: io::Result<()>) -> io::Result<()> {
+    match done {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -66,6 +70,21 @@ pub fn hold(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     Ok(lock)
+}
+
+/// Puts the folder `new` in the place of `folder`, which need not be there; it is on disk then. What
+/// was there goes by the name `old` meanwhile, where an earlier try that was killed may have left
+/// something, and comes back if this fails.
+pub fn replace_folder(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
+    unless_absent(fs::remove_dir_all(old))?;
+    unless_absent(fs::rename(folder, old))?;
+    if let Err(error) = fs::rename(new, folder) {
+        let _ = fs::rename(old, folder);
+        return Err(error);
+    }
+    sync_directory(folder)?;
+    let _ = fs::remove_dir_all(old);
+    Ok(())
 }
 
 /// Brings the file at `temporary` to the disk and gives it the name `path`, in the same folder.
@@ -104,5 +123,29 @@ mod tests {
         .unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_replaced_whatever_a_killed_try_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        let make = |name: &str, content: &str| {
+            fs::create_dir(place(name)).unwrap();
+            fs::write(place(name).join("f"), content).unwrap();
+        };
+        let (new, folder, old) = (place("new"), place("folder"), place("old"));
+        let check = |content: &str| {
+            assert_eq!(fs::read_to_string(folder.join("f")).unwrap(), content);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        };
+        make("new", "first");
+        replace_folder(&new, &folder, &old).unwrap();
+        check("first");
+        make("new", "second");
+        make("old", "left");
+        replace_folder(&new, &folder, &old).unwrap();
+        check("second");
+        replace_folder(&new, &folder, &old).unwrap_err();
+        check("second");
     }
 }

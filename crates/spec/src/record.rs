@@ -184,7 +184,27 @@ pub struct DataSource {
     pub bytes: u64,
 }
 
+/// Why something is not taken for a record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+    #[error("it was changed since it was written")]
+    Changed,
+}
+
 impl Record {
+    /// The record in a `run.json`, which has to hash to what it says. By its own words: those of
+    /// another ybox may say more, or less, than is known today.
+    pub fn read(json: &[u8]) -> Result<Self, RecordError> {
+        let written = record_hash(serde_json::from_slice(json)?);
+        let record: Self = serde_json::from_slice(json)?;
+        match record.record_hash == Some(written) {
+            true => Ok(record),
+            false => Err(RecordError::Changed),
+        }
+    }
+
     /// Sets all hashes from the content.
     pub fn seal(mut self) -> Self {
         self.input_hash = self.inputs.hash();
