@@ -315,6 +315,7 @@ mod tests {
                  `pretrained=FILE.safetensors` or `weights=FILE.safetensors`; without, training \
                  starts from scratch",
             ),
+            (Task::Val, "rect=True", "`rect` is a setting of train, not of val"),
             (Task::Predict, "single_cls=1", "`single_cls` is a setting of train, not of predict"),
             (Task::Train, "save_json=1", "`save_json` is a setting of val, not of train"),
             (Task::Train, "names=[a]", "`names` cannot be set: class names come from the data set"),
