@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::data::Picture;
 use crate::error::TrainerError;
 use crate::eval::Detection;
-use crate::predict::make_folder_of;
+use crate::folders::make_folder_of;
 
 /// Sides of a crop: those of the box times this, and so many pixels more.
 const GAIN: f32 = 1.02;

@@ -16,6 +16,7 @@ mod emit;
 pub mod error;
 pub mod eval;
 pub mod export;
+mod folders;
 pub mod job;
 mod loading;
 pub mod loss;

@@ -2,8 +2,7 @@
 //! as crops.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -18,6 +17,7 @@ use crate::data::{DataError, Picture, Prepared, prediction, sources};
 use crate::detect::{Classes, Detector};
 use crate::error::TrainerError;
 use crate::eval::nms::Detection;
+use crate::folders::make_folder_of;
 use crate::job::Job;
 use crate::loading::load_model;
 use crate::numerics;
@@ -159,9 +159,4 @@ fn picture_name(path: &str) -> PathBuf {
         return path;
     }
     path.with_added_extension("png")
-}
-
-pub fn make_folder_of(file: &Path) -> Result<(), TrainerError> {
-    let folder = file.parent().expect("a file in the run folder");
-    fs::create_dir_all(folder).map_err(TrainerError::writing(folder))
 }
