@@ -11,7 +11,7 @@ use ybox_spec::dataset::{is_image, label_path, voc_label_path};
 use ybox_spec::manifest::{Entry, Manifest};
 
 use super::DataError;
-use super::scan::{ScanOptions, read_checked};
+use super::files::read_checked;
 
 /// Where the labels of a picture are.
 #[derive(Debug, Clone)]
@@ -26,20 +26,22 @@ pub enum Annotation {
 }
 
 impl Annotation {
-    /// Reads and parses them.
+    /// Reads and parses them, of so many classes; without their `names` every name is taken for
+    /// class 0.
     pub fn read(
         &self,
         root: &Path,
         image: &Entry,
-        options: &ScanOptions,
+        classes: u32,
+        names: Option<&[String]>,
     ) -> Result<Unscaled, DataError> {
         let bytes = |entry: &Entry| read_checked(root, &entry.path, entry.sha256);
         Ok(match self {
             Self::None => Unscaled::background(),
             Self::Yolo(entry) => {
-                Unscaled::Shares(yolo::parse(&entry.path, &bytes(entry)?, options.classes))
+                Unscaled::Shares(yolo::parse(&entry.path, &bytes(entry)?, classes))
             }
-            Self::Voc(entry) => voc::parse(&entry.path, &bytes(entry)?, options.names.as_deref()),
+            Self::Voc(entry) => voc::parse(&entry.path, &bytes(entry)?, names),
             Self::Coco(labels) => Unscaled::Pixels(labels.clone()),
             Self::Unlisted => Unscaled::Shares(unlisted(&image.path)),
         })

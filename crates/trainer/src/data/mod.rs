@@ -11,6 +11,7 @@ mod batching;
 pub mod cache;
 pub mod disk;
 pub mod evaluation;
+mod files;
 pub mod letterbox;
 pub mod loader;
 pub mod ordered;

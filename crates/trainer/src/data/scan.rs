@@ -1,7 +1,6 @@
 //! One split of a manifest: every file is read once and checked against its digest, every picture
 //! decoded, every label parsed. The manifest, not the folder, says what there is.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use ybox_spec::manifest::{Entry, Manifest};
 use super::annotations::{self, Annotation};
 use super::cache::{Content, PictureCache};
 use super::disk::{DiskCache, Kept};
+use super::files::read_checked;
 use super::ordered::Ordered;
 use super::{Code, DataError, Object, Picture, Polygon, Problem, Size};
 
@@ -235,7 +235,7 @@ fn scan_one(
     annotation: &Annotation,
     options: &ScanOptions,
 ) -> Result<Scanned, DataError> {
-    let unscaled = annotation.read(root, image, options)?;
+    let unscaled = annotation.read(root, image, options.classes, options.names.as_deref())?;
     let bytes = read_checked(root, &image.path, image.sha256)?;
     let Kept { picture, original: [width, height] } = match decode_or_find(&bytes, image, options) {
         Ok(kept) => kept,
@@ -286,14 +286,4 @@ fn unreadable(path: &str, error: &DecodeError) -> Problem {
         line: None,
         message: format!("the picture cannot be decoded: {error}; it is left out"),
     }
-}
-
-/// The content of a file, which must be what was hashed.
-pub fn read_checked(root: &Path, path: &str, sha256: Digest) -> Result<Vec<u8>, DataError> {
-    let path = root.join(path);
-    let bytes = fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    if Digest::of(&bytes) != sha256 {
-        return Err(DataError::Changed { path });
-    }
-    Ok(bytes)
 }
