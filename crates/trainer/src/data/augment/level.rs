@@ -8,7 +8,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::Picture;
-use super::render::{FRACTION, Line, WEIGHT, weight};
+use super::line::{FRACTION, Line, WEIGHT, weight};
 use super::wide::{self, Loop};
 
 const ONE: u32 = 1 << WEIGHT;
@@ -133,7 +133,7 @@ fn across(blended: &[i16], tap: &Tap) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::render::Steps;
+    use super::super::line::Steps;
     use super::*;
 
     /// All four neighbours at once.

@@ -9,6 +9,7 @@ pub mod copy_paste;
 pub mod flip;
 pub mod hsv;
 mod level;
+mod line;
 pub mod mixup;
 pub mod mosaic;
 pub mod perspective;

@@ -6,22 +6,14 @@
 //! The few at seams and edges ask the canvas neighbour by neighbour. Positions are rounded to
 //! 1/256 pixel; sums are exact and rounded once, whatever the order of the arithmetic.
 
-use std::ops::Range;
-
 use ybox_picture::PADDING;
 
 use super::super::Picture;
 use super::affine::Affine;
 use super::canvas::{Canvas, Rect, Tile};
 use super::level::Level;
+use super::line::{FRACTION, Line, ROUNDING, WEIGHT, fixed, weight};
 use super::perspective::Tilt;
-
-/// Fraction bits of a position, and of a blending weight.
-pub(super) const FRACTION: u32 = 32;
-pub(super) const WEIGHT: u32 = 8;
-
-/// Half a 256th, so that cutting off rounds.
-const ROUNDING: i64 = 1 << (FRACTION - WEIGHT - 1);
 
 /// Positions beyond this many pixels would overflow; only a transform that flattens the canvas to
 /// nearly a line has them.
@@ -82,87 +74,6 @@ fn is_representable(inverse: &Affine) -> bool {
     })
 }
 
-/// Canvas positions of an output row, in fixed point: pixel `x` reads at `start + x * step`.
-#[derive(Clone, Copy)]
-pub(super) struct Line {
-    pub u: Steps,
-    pub v: Steps,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Steps {
-    pub start: i64,
-    pub step: i64,
-}
-
-impl Line {
-    fn of_row(inverse: &Affine, y: usize) -> Self {
-        // Pixel centres lie at one half, on both sides; the third half rounds to 1/256.
-        let (u, v) = inverse.map(0.5, y as f64 + 0.5);
-        let steps = |start: f64, step: f64| Steps {
-            start: fixed(start - 0.5) + ROUNDING,
-            step: fixed(step),
-        };
-        Self { u: steps(u, inverse.matrix[0]), v: steps(v, inverse.matrix[3]) }
-    }
-
-    /// Output pixels whose upper left neighbour lies in `rect`.
-    fn inside(&self, rect: Rect, len: usize) -> Range<usize> {
-        let a = self.u.range(rect.left, rect.right, len);
-        let b = self.v.range(rect.top, rect.bottom, len);
-        let start = a.start.max(b.start);
-        start..a.end.min(b.end).max(start)
-    }
-
-    /// The line from output pixel `x` on, in positions of the tile's picture.
-    fn from(&self, tile: &Tile, x: usize) -> Self {
-        let shifted = |steps: Steps, origin: i64| Steps {
-            start: steps.at(x) - (origin << FRACTION),
-            ..steps
-        };
-        Self { u: shifted(self.u, tile.left), v: shifted(self.v, tile.top) }
-    }
-
-    #[inline(always)]
-    fn next(&self) -> Self {
-        let next = |steps: Steps| Steps { start: steps.start + steps.step, ..steps };
-        Self { u: next(self.u), v: next(self.v) }
-    }
-}
-
-fn fixed(value: f64) -> i64 {
-    (value * (1u64 << FRACTION) as f64).round() as i64
-}
-
-impl Steps {
-    pub fn at(&self, x: usize) -> i64 {
-        self.start + x as i64 * self.step
-    }
-
-    /// The `x` below `len` for which the whole part of the position is in `low..high`.
-    fn range(&self, low: i64, high: i64, len: usize) -> Range<usize> {
-        let (low, high) = (low << FRACTION, high << FRACTION);
-        let (start, end) = match self.step {
-            0 if (low..high).contains(&self.start) => (0, len as i64),
-            0 => (0, 0),
-            step if step > 0 => (div_up(low - self.start, step), div_up(high - self.start, step)),
-            step => {
-                // Falling: the first x below `high`, and the first below `low`.
-                (
-                    (self.start - high).div_euclid(-step) + 1,
-                    (self.start - low).div_euclid(-step) + 1,
-                )
-            }
-        };
-        let clamp = |x: i64| x.clamp(0, len as i64) as usize;
-        clamp(start)..clamp(end).max(clamp(start))
-    }
-}
-
-fn div_up(a: i64, b: i64) -> i64 {
-    -(-a).div_euclid(b)
-}
-
 fn draw_tile(canvas: &Canvas, tile: &Tile, line: Line, mut out: [&mut [u8]; 3], level: &mut Level) {
     let Rect { left, top, right, bottom } = tile.visible;
     let len = out[0].len();
@@ -211,12 +122,6 @@ fn blend_on_canvas(canvas: &Canvas, u: i64, v: i64) -> [u8; 3] {
     let (fx, fy) = (weight(u), weight(v));
     let level = |c: usize| blend([above.0[c], above.1[c], below.0[c], below.1[c]], fx, fy);
     [level(0), level(1), level(2)]
-}
-
-/// Weight of the right or lower neighbour, in 256ths.
-#[inline(always)]
-pub(super) fn weight(position: i64) -> u32 {
-    (position >> (FRACTION - WEIGHT)) as u32 & ((1 << WEIGHT) - 1)
 }
 
 /// Upper left, upper right, lower left, lower right.
@@ -342,20 +247,6 @@ mod tests {
         {
             let affine = Affine { matrix, scale: 1.0, size: Size::square(8) };
             assert_eq!(render(&canvas, &affine), [PADDING; 3 * 64]);
-        }
-    }
-
-    #[test]
-    fn ranges_agree_with_trying_every_pixel() {
-        let one = 1i64 << FRACTION;
-        for step in [0, 1, one / 3, one, -one / 3, -one, 5 * one / 2, -7 * one / 3] {
-            for start in [-7 * one / 2, 0, one - 1, 3 * one, 20 * one + 5] {
-                let steps = Steps { start, step };
-                let tried: Vec<_> =
-                    (0..30).filter(|&x| (2..9).contains(&(steps.at(x) >> FRACTION))).collect();
-                let range = steps.range(2, 9, 30);
-                assert_eq!(range.collect::<Vec<_>>(), tried, "{start} {step}");
-            }
         }
     }
 }
