@@ -11,7 +11,7 @@ use crate::data::{Prepared, Split, validation};
 use crate::detect::{Classes, Detector};
 use crate::emit::Emitter;
 use crate::error::TrainerError;
-use crate::eval::metrics::{Evaluator, Truth};
+use crate::eval::{Evaluator, Truth};
 use crate::loss::{DetectionLoss, Means};
 use crate::model::Yolo12;
 use crate::progress::Phase;

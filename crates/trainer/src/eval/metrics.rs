@@ -10,20 +10,12 @@ use thiserror::Error;
 use ybox_spec::events::{ClassMetrics, Metrics};
 
 use super::confidence::{ClassOutcome, Scored, at_best_f1};
-use super::{Confusion, Detection};
+use super::{Confusion, Detection, Truth};
 
 #[derive(Debug, Error)]
 pub enum EvalError {
     #[error("the detections can't be scored: {0}")]
     Scoring(#[from] hotcoco::Error),
-}
-
-/// An object that is really there.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Truth {
-    /// Corners x1, y1, x2, y2 in pixels of the original picture.
-    pub bbox: [f32; 4],
-    pub class: u32,
 }
 
 /// Collects what was found in pictures, and what is there.

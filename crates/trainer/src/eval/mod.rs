@@ -5,10 +5,12 @@ mod confidence;
 mod confusion;
 pub mod metrics;
 pub mod nms;
+mod truth;
 
 pub use confusion::Confusion;
-pub use metrics::{ClassCurves, EvalError, Evaluator, Truth};
+pub use metrics::{ClassCurves, EvalError, Evaluator};
 pub use nms::{Detection, Labels, Nms, suppress};
+pub use truth::Truth;
 
 /// Intersection over union of two boxes given by their corners.
 fn iou(a: &[f64; 4], b: &[f64; 4]) -> f64 {
