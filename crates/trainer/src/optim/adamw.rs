@@ -5,10 +5,9 @@
 
 use tch::{Kind, Tensor};
 
+use super::schedule::BETA2;
 use super::{Parameter, Rates, gradient, named, zeros_beside};
 use crate::roots;
-
-pub(super) const BETA2: f64 = 0.999;
 
 const EPS: f64 = 1e-8;
 

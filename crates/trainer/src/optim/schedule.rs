@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use ybox_spec::config::{OptimizerChoice, TrainConfig};
 
-use super::adamw::BETA2;
-
 /// From more steps than this on, `auto` takes SGD.
 const AUTO_STEPS: u64 = 10_000;
+
+/// AdamW's, in force throughout.
+pub(super) const BETA2: f64 = 0.999;
 
 /// A warm-up lasts at least this many iterations.
 const WARMUP_ITERATIONS: u64 = 100;
