@@ -8,7 +8,7 @@ use std::path::Path;
 use ybox_labels::write::coco::{Image, annotation, category, image};
 use ybox_labels::{ImageId, category_ids};
 
-use super::write::Entry;
+use super::entry::Entry;
 use crate::parallel::in_parallel;
 
 /// Pictures whose objects are held as text at a time.

@@ -3,6 +3,7 @@
 //! finds all of it. The old one is never changed.
 
 mod annotations;
+mod entry;
 mod error;
 mod losses;
 mod names;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec;
 
 use serde_json::json;
-use ybox_labels::ExactObject;
 use ybox_labels::write::{voc, yolo};
 use ybox_spec::dataset::{DataSet, DataSetError, Format, VOC_ANNOTATIONS, VOC_PICTURES, VOC_SETS};
 
+use super::entry::Entry;
 use super::names::{names, stem};
 use super::{ConvertError, Request, Split, annotations};
 use crate::parallel::in_parallel;
@@ -25,16 +25,6 @@ pub const DESCRIPTION: &str = "data.yaml";
 pub struct Placed {
     pub linked: u64,
     pub copied: u64,
-}
-
-/// A picture of the new set.
-pub struct Entry<'a> {
-    /// Where it is.
-    source: PathBuf,
-    /// Its new file name.
-    pub name: String,
-    pub size: (u32, u32),
-    pub objects: &'a [ExactObject],
 }
 
 pub struct Writer<'a> {
