@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::origin::by_digest;
 use super::section::{Difference, Section, Subject, counted};
 use super::values;
 use crate::lock::{self, Change, Kind, Lock, Recipe};
@@ -21,7 +20,7 @@ pub fn recipe(a: &Recipe, b: &Recipe) -> Section {
 pub fn recipe_of_locks(a: &Lock, b: &Lock) -> Section {
     match a.recipe == b.recipe {
         true => Section::same(Subject::Recipe, ""),
-        false => by_digest(Subject::Recipe, a.recipe, b.recipe),
+        false => Section::by_digest(Subject::Recipe, a.recipe, b.recipe),
     }
 }
 

@@ -7,7 +7,7 @@ use ybox_spec::Digest;
 
 use super::image::Contents;
 use super::lock;
-use super::section::{Difference, Held, Section, Subject};
+use super::section::{Section, Subject};
 use crate::lock::{Lock, Recipe, Variants};
 
 /// The recipes and locks of a project.
@@ -54,15 +54,9 @@ fn section(
 ) -> Section {
     match digests {
         [Some(a), Some(b)] if a == b => Section::same(subject, ""),
-        [Some(a), Some(b)] => by_content(a, b).unwrap_or_else(|| by_digest(subject, a, b)),
+        [Some(a), Some(b)] => by_content(a, b).unwrap_or_else(|| Section::by_digest(subject, a, b)),
         [None, None] => Section::not_compared(subject, "the images' labels name none"),
         [None, _] => Section::not_compared(subject, "A's labels name none"),
         [_, None] => Section::not_compared(subject, "B's labels name none"),
     }
-}
-
-/// Where at most one of the two is at hand.
-pub(super) fn by_digest(subject: Subject, a: Digest, b: Digest) -> Section {
-    let difference = Difference::new("digest", Some(Held::Digest(a)), Some(Held::Digest(b)));
-    Section::differs(subject, "what is in both is not at hand", vec![difference])
 }

@@ -89,6 +89,12 @@ impl Section {
         Self { subject, outcome: Outcome::Differs, summary: summary.into(), differences }
     }
 
+    /// Of two things that are known by their digests alone, or one of which is.
+    pub fn by_digest(subject: Subject, a: Digest, b: Digest) -> Self {
+        let difference = Difference::new("digest", Some(Held::Digest(a)), Some(Held::Digest(b)));
+        Self::differs(subject, "what is in both is not at hand", vec![difference])
+    }
+
     pub fn not_compared(subject: Subject, why: impl Into<String>) -> Self {
         let (outcome, summary) = (Outcome::NotCompared, why.into());
         Self { subject, outcome, summary, differences: Vec::new() }

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{DiffError, Run};
+use super::{DiffError, Kind, Run};
 use crate::image::{ImageError, Store, StoredImage, short_reference};
 use crate::lock::{LOCK_SCHEMA, Lock, LockError, RECIPE_SCHEMA, Recipe};
 use crate::record::{FindError, find_folder};
@@ -18,27 +18,6 @@ pub enum Side {
     Image(StoredImage),
     Lock(Lock),
     Recipe(Box<Recipe>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Run,
-    Image,
-    Lock,
-    Recipe,
-}
-
-impl Kind {
-    /// With its article.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Run => "a run",
-            Self::Image => "an image",
-            Self::Lock => "a lock",
-            Self::Recipe => "a recipe",
-        }
-    }
 }
 
 impl Side {
