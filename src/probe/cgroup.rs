@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::cpu::read;
 use super::facts::Fact;
+use super::file::read;
 
 /// Limits on this process; absent where there is none.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
 //! CPU and memory facts from `/proc` below a given root.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use super::cgroup::Limits;
 use super::facts::{Cpu, Fact, Memory};
+use super::file::read;
 
 /// Instruction sets worth naming: those that libtorch's kernels choose between, and their bases.
 pub const INSTRUCTION_SETS: [&str; 18] = [
@@ -54,11 +54,6 @@ pub fn memory(root: &Path, limits: &Limits) -> Memory {
             .ok_or_else(|| "/proc/meminfo has no MemTotal".to_owned())
     });
     Memory { total: Fact::from_result(total), limit: limits.memory.clone() }
-}
-
-/// The text of a file below `root`, or why it can't be had.
-pub(super) fn read(root: &Path, path: &str) -> Result<String, String> {
-    fs::read_to_string(root.join(path)).map_err(|error| format!("/{path}: {error}"))
 }
 
 /// The content of `/proc/cpuinfo`: one block of `key : value` lines per logical core.

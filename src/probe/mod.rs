@@ -7,6 +7,7 @@ mod cpu;
 mod driver;
 mod engines;
 pub mod facts;
+mod file;
 mod gpu;
 mod programs;
 #[cfg(test)]

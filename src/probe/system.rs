@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::cpu::read;
 use super::facts::{Fact, PciDevice, System};
+use super::file::read;
 use super::version::DriverVersion;
 
 const NVIDIA_VENDOR: &str = "0x10de";
