@@ -10,7 +10,6 @@ use ybox_spec::dataset::is_image;
 use ybox_spec::pictures;
 use ybox_spec::record::Record;
 
-use super::seal::is_output;
 use crate::ui::Explain;
 
 /// Names of files in a run folder.
@@ -242,6 +241,34 @@ pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a file of the run folder is a result, which the same run would produce again.
+pub fn is_output(task: Task, path: &Path) -> bool {
+    let ends = |ending| path.extension().is_some_and(|e| e == ending);
+    let within = |folder| path.starts_with(folder);
+    if is_temporary(path) {
+        return false;
+    }
+    match task {
+        Task::Train => {
+            within(file::WEIGHTS) && ends("safetensors")
+                || [file::RESULTS, file::STEPS, file::METRICS].iter().any(|f| path == Path::new(f))
+        }
+        Task::Val => [file::METRICS, file::PREDICTIONS].iter().any(|f| path == Path::new(f)),
+        Task::Predict => {
+            is_image(path)
+                || within(file::LABELS) && ends("txt")
+                || path == Path::new(file::PREDICTIONS)
+        }
+        Task::Export => path == Path::new(file::GRAPH),
+    }
+}
+
+/// What a write that was cut off leaves.
+pub(super) fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
+    name.starts_with(b".") && name.ends_with(b".tmp")
 }
 
 /// Names of all pictures below the run folder, sorted.

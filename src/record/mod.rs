@@ -16,7 +16,7 @@ pub mod verify;
 
 pub use clock::{now_rfc3339, rfc3339};
 pub use digests::{Hashed, hash_all};
-pub use folder::{FolderError, RunFolder, file, pictures_below};
+pub use folder::{FolderError, RunFolder, file, is_output, pictures_below};
 pub use listing::{
     FindError, Glance, PULLED, REPLAYS, RunState, RunSummary, find_folder, find_run,
     find_run_or_none, glance, list_runs,
@@ -25,5 +25,5 @@ pub use memory::FileDigests;
 pub use parcel::{Parcel, ParcelError, refuse_outside};
 pub use places::{images_of_runs, places, remember_place};
 pub use pulled::{Aside, Pulled};
-pub use seal::{SealError, Sealed, is_output, seal, write_beginning, write_config, write_manifest};
+pub use seal::{SealError, Sealed, seal, write_beginning, write_config, write_manifest};
 pub use survey::{Kind, SurveyError, Wanted, pictures, pictures_and_labels, survey};

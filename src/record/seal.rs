@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use ybox_spec::Digest;
 use ybox_spec::chain::{ChainError, ChainHead, read_chain};
 use ybox_spec::config::{Config, Task};
-use ybox_spec::dataset::is_image;
 use ybox_spec::events::{Event, LogError, LogHead, read_log, standing};
 use ybox_spec::files::write_atomic;
 use ybox_spec::intervention::Intervention;
@@ -17,7 +16,7 @@ use ybox_spec::record::{
     Artifact, Beginning, Circumstances, Inputs, Outputs, Record, SCHEMA, Status,
 };
 
-use super::folder::{file, files_below};
+use super::folder::{file, files_below, is_output, is_temporary};
 use crate::ui::Explain;
 
 #[derive(Debug, thiserror::Error)]
@@ -101,34 +100,6 @@ pub fn seal(folder: &Path, sealed: Sealed) -> Result<Record, SealError> {
     .seal();
     write(&folder.join(file::RECORD), record.to_json().as_bytes())?;
     Ok(record)
-}
-
-/// Whether a file of the run folder is a result, which the same run would produce again.
-pub fn is_output(task: Task, path: &Path) -> bool {
-    let ends = |ending| path.extension().is_some_and(|e| e == ending);
-    let within = |folder| path.starts_with(folder);
-    if is_temporary(path) {
-        return false;
-    }
-    match task {
-        Task::Train => {
-            within(file::WEIGHTS) && ends("safetensors")
-                || [file::RESULTS, file::STEPS, file::METRICS].iter().any(|f| path == Path::new(f))
-        }
-        Task::Val => [file::METRICS, file::PREDICTIONS].iter().any(|f| path == Path::new(f)),
-        Task::Predict => {
-            is_image(path)
-                || within(file::LABELS) && ends("txt")
-                || path == Path::new(file::PREDICTIONS)
-        }
-        Task::Export => path == Path::new(file::GRAPH),
-    }
-}
-
-/// What a write that was cut off leaves.
-fn is_temporary(path: &Path) -> bool {
-    let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
-    name.starts_with(b".") && name.ends_with(b".tmp")
 }
 
 fn require_outputs(folder: &Path, task: Task) -> Result<(), SealError> {

@@ -15,8 +15,7 @@ use ybox_spec::manifest::Manifest;
 use ybox_spec::record::{Artifact, Record};
 
 use super::report::{Check, Mismatch};
-use crate::record::folder::{file, files_below, is_inside};
-use crate::record::seal::is_output;
+use crate::record::folder::{file, files_below, is_inside, is_output};
 
 /// Checks every file that the record lists, and that there are no results beside them. Returns the
 /// manifest, if it is what the record says.
