@@ -9,12 +9,12 @@ use reqwest::{StatusCode, Url};
 
 use super::auth::Auth;
 use super::client::transport;
+use super::place::DOCKER_HUB;
 use super::retry::Retry;
 use super::{Place, RegistryError, Repository};
 use crate::http::{builder, is_passing};
 use crate::settings::{RegistryFlags, Settings};
 
-pub const DOCKER_HUB: &str = "docker.io";
 /// Where Docker Hub's registry really is.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 const MOST_REDIRECTS: usize = 5;

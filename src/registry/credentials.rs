@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::RegistryError;
-use super::connect::DOCKER_HUB;
+use super::place::DOCKER_HUB;
 
 /// Helpers may ask a person for a password.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(120);

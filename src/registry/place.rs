@@ -9,6 +9,8 @@ use ybox_spec::Digest;
 use super::RegistryError;
 use crate::image::Reference;
 
+pub const DOCKER_HUB: &str = "docker.io";
+
 /// A repository of a registry, and what is meant in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -79,7 +81,7 @@ impl FromStr for Place {
 
 /// Docker Hub's own images lie in `library/`, which nobody writes.
 fn full_repository(host: &str, repository: &str) -> String {
-    match host == super::connect::DOCKER_HUB && !repository.contains('/') {
+    match host == DOCKER_HUB && !repository.contains('/') {
         true => format!("library/{repository}"),
         false => repository.to_owned(),
     }
