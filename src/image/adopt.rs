@@ -2,12 +2,9 @@
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
 
+use super::oci::DOCKER_LAYER;
 use super::store::parse;
 use super::{ImageError, Reference, Store, StoredImage, oci};
-
-/// Docker's names of what OCI calls config and gzip layer.
-pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
 /// The manifest of a stored image: what it says, its bytes, and how others refer to it.
 pub struct Described {

@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use oci_spec::image::{Descriptor, ImageManifest};
 use ybox_spec::Digest;
 
-use super::attachments::{IN_TOTO, LOCK, SPDX};
 use super::error::DamagedBlob;
 use super::store::parse;
 use super::{ImageError, oci};
+
+/// Types of what ybox attaches.
+pub const SPDX: &str = super::sbom::MEDIA_TYPE;
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub const LOCK: &str = "application/vnd.ybox.lock.v1+yaml";
 
 /// Documents that are brought along with an image; others are left where they are.
 const DOCUMENTS: [&str; 3] = [SPDX, IN_TOTO, LOCK];

@@ -14,11 +14,6 @@ use super::blobs::LARGEST_DOCUMENT;
 use super::store::parse;
 use super::{Artifact, ImageError, Store, StoredImage, oci};
 
-/// Types of what ybox attaches.
-pub const SPDX: &str = super::sbom::MEDIA_TYPE;
-pub const IN_TOTO: &str = "application/vnd.in-toto+json";
-pub const LOCK: &str = "application/vnd.ybox.lock.v1+yaml";
-
 /// In a list, on an image that was assembled by `ybox build` on this machine.
 const BUILT_HERE: &str = "ybox.built-here";
 /// In a list, digests of further manifests of the image, with spaces between them: signatures may
@@ -249,6 +244,7 @@ fn kind_of(descriptor: &Descriptor) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SPDX;
     use super::*;
 
     #[test]

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, SectionTable};
+use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, ReadCache, ReadRef};
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
+use super::sections::{Sections, text};
 use super::symbols::{self, Exports, Import};
 
 /// What the loader reads of an ELF file.
@@ -73,8 +74,6 @@ fn parse<'d, R: ReadRef<'d>>(data: R) -> object::read::Result<Facts> {
     Ok(facts)
 }
 
-pub(super) type Sections<'d, R> = SectionTable<'d, FileHeader64<Endianness>, R>;
-
 fn read_dynamic<'d, R: ReadRef<'d>>(
     facts: &mut Facts,
     endian: Endianness,
@@ -128,8 +127,4 @@ fn read_versions<'d, R: ReadRef<'d>>(
         }
     }
     Ok(())
-}
-
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

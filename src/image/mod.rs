@@ -33,6 +33,7 @@ mod provenance;
 mod reference;
 mod rootfs;
 mod sbom;
+mod sections;
 mod shared_object;
 mod stamp;
 mod stand_in;
@@ -46,12 +47,12 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::{DOCKER_CONFIG, Described};
+pub use adopt::Described;
 pub use archive::Archive;
 pub use arrival::Arrival;
-pub use artifact::Artifact;
+pub use artifact::{Artifact, IN_TOTO, LOCK, SPDX};
 pub use assemble::{Assembly, Built, BuiltLayer, LOCK_LABEL, RECIPE_LABEL, Watch};
-pub use attachments::{Attachment, IN_TOTO, LOCK, SPDX};
+pub use attachments::Attachment;
 pub use blobs::LARGEST_DOCUMENT;
 pub use check::{Problem, ProblemCode};
 pub use contents::LayerFile;

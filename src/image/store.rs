@@ -12,8 +12,8 @@ use oci_spec::image::{
 use serde::de::DeserializeOwned;
 use ybox_spec::{Digest, files};
 
-use super::adopt::DOCKER_LAYER;
 use super::blobs::{Blobs, Checked};
+use super::oci::DOCKER_LAYER;
 use super::{ImageError, Reference, StoredImage, oci, usage};
 use crate::settings::Settings;
 use crate::strict;

@@ -6,7 +6,7 @@ use object::read::elf::{SectionHeader, Sym};
 use object::{Endianness, ReadRef};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::elf::{Sections, text};
+use super::sections::{Sections, text};
 
 /// A symbol without which the file cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
