@@ -11,6 +11,9 @@ use super::manifest::{LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, parse};
 use super::{RegistryError, Repository, Version};
 use crate::image::oci;
 
+const LIST: &str = "the list of referrers";
+/// Bytes of all its pages: as many as it may have under the fallback tag.
+const LARGEST_LIST: u64 = LARGEST_MANIFEST;
 /// Far more than anything has.
 const MOST_PAGES: usize = 64;
 /// Two pushes at once may overwrite each other's entry under the fallback tag.
@@ -65,11 +68,13 @@ impl Repository {
     ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
         let doing = format!("list what refers to {}@{subject}", self.name());
         let mut url = self.url(&format!("referrers/{subject}"));
-        let mut found = Vec::new();
+        let too_large = || RegistryError::TooLarge { what: LIST.to_owned(), limit: LARGEST_LIST };
+        let (mut found, mut left) = (Vec::new(), LARGEST_LIST);
         for _ in 0..MOST_PAGES {
             let page = self.retry().run(async || self.page(&doing, &url).await).await?;
             let Some((bytes, next)) = page else { return Ok(None) };
-            let index: ImageIndex = parse(&bytes, "the list of referrers")?;
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
+            let index: ImageIndex = parse(&bytes, LIST)?;
             found.extend(index.manifests().iter().cloned());
             match next {
                 Some(next) if next.origin() == url.origin() => url = next,
@@ -77,7 +82,7 @@ impl Repository {
             }
         }
         let why = format!("it has more than {MOST_PAGES} pages");
-        Err(RegistryError::malformed("the list of referrers", why))
+        Err(RegistryError::malformed(LIST, why))
     }
 
     /// One page of the list, and where the next one is.
@@ -90,7 +95,7 @@ impl Repository {
         match response.status() {
             StatusCode::OK if is_index(&response) => {
                 let next = next_page(&response);
-                let bytes = read_limited(response, LARGEST_MANIFEST, doing, self.host()).await?;
+                let bytes = read_limited(response, LARGEST_LIST, LIST, self.host()).await?;
                 Ok(Some((bytes, next)))
             }
             StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),

@@ -10,6 +10,7 @@ mod faults;
 #[path = "../image/fixture.rs"]
 #[allow(dead_code)]
 mod fixture;
+mod floods;
 mod gc;
 mod images;
 mod kills;

@@ -2,9 +2,11 @@
 //! it with.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -138,6 +140,26 @@ pub fn refused(command: &mut Command) -> (i32, String) {
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success(), "{command:?} succeeded: {stderr}");
     (status.code().unwrap_or(-1), stderr)
+}
+
+/// The same, and the most memory that the command had, in bytes; what the test had before counts, too.
+#[track_caller]
+pub fn refused_within(command: &mut Command) -> (i32, String, u64) {
+    let mut stderr = tempfile::tempfile().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(stderr.try_clone().unwrap()).spawn().unwrap();
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::zeroed());
+    // SAFETY: the child is waited for only here, and both places outlive the call.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+    assert_eq!(waited, pid);
+    // SAFETY: all zeros is a value of it.
+    let usage: libc::rusage = unsafe { usage.assume_init() };
+    let mut said = String::new();
+    stderr.rewind().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    let status = ExitStatus::from_raw(status);
+    assert!(!status.success(), "{command:?} succeeded: {said}");
+    (status.code().unwrap_or(-1), said, usage.ru_maxrss.unsigned_abs() * 1024)
 }
 
 /// An empty home.
