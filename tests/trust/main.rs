@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod carry;
+mod carry_large;
 mod carry_run;
 mod cosign;
 #[allow(dead_code, reason = "each test binary uses its own part of it")]
