@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 pub struct Registry {
     pub dir: tempfile::TempDir,
     pub port: u16,
-    child: Child,
+    server: Server,
 }
+
+/// A registry's process.
+pub struct Server(Child);
 
 /// Whether a program is installed; says so if it is not.
 pub fn have(program: &str) -> bool {
@@ -57,8 +60,8 @@ impl Registry {
              http:\n  addr: 127.0.0.1:{port}\n  relativeurls: true\n{more}"
         );
         fs::write(dir.path().join("config.yml"), config).unwrap();
-        let child = serve(dir.path());
-        let registry = Self { dir, port, child };
+        let server = serve(Command::new("docker-registry"), dir.path());
+        let registry = Self { dir, port, server };
         registry.wait();
         Some(registry)
     }
@@ -69,14 +72,21 @@ impl Registry {
     }
 
     pub fn stop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.server.0.kill().unwrap();
+        self.server.0.wait().unwrap();
     }
 
     pub fn restart(&mut self) {
         self.stop();
-        self.child = serve(self.dir.path());
+        self.server = serve(Command::new("docker-registry"), self.dir.path());
         self.wait();
+    }
+
+    /// Serves the same under the same address in another network namespace, too.
+    pub fn serve_in(&self, namespace: &Path) -> Server {
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net={}", namespace.display())).arg("docker-registry");
+        serve(enter, self.dir.path())
     }
 
     fn wait(&self) {
@@ -88,20 +98,15 @@ impl Registry {
     }
 }
 
-fn serve(dir: &Path) -> Child {
-    Command::new("docker-registry")
-        .arg("serve")
-        .arg(dir.join("config.yml"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn serve(mut command: Command, dir: &Path) -> Server {
+    command.arg("serve").arg(dir.join("config.yml"));
+    Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
-impl Drop for Registry {
+impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
