@@ -58,14 +58,12 @@ impl<R: Read> Archive<R> {
 
     fn pass_over_rest(&mut self) -> io::Result<()> {
         let rest = std::mem::take(&mut self.left);
-        if io::copy(&mut self.inner.by_ref().take(rest), &mut io::sink())? < rest {
-            return Err(cut_off());
+        // The last member may go without the byte that makes it even.
+        let most = rest + u64::from(std::mem::take(&mut self.padded));
+        match io::copy(&mut self.inner.by_ref().take(most), &mut io::sink())? {
+            passed if passed < rest => Err(cut_off()),
+            _ => Ok(()),
         }
-        if std::mem::take(&mut self.padded) {
-            // The last member may go without it.
-            self.inner.read(&mut [0])?;
-        }
-        Ok(())
     }
 
     /// Fills `buffer`, or leaves it as it is where nothing follows; how many bytes came.

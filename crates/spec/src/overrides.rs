@@ -59,7 +59,8 @@ pub fn keys<T: Schema>() -> Vec<String> {
     defaults::<T>().keys().cloned().collect()
 }
 
-fn defaults<T: Schema>() -> Values {
+/// The keys of `T` with their defaults, those that are not written too.
+pub fn defaults<T: Schema>() -> Values {
     fields(&T::default()).into_iter().chain(T::unwritten()).collect()
 }
 
