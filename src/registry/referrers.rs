@@ -16,6 +16,8 @@ const LIST: &str = "the list of referrers";
 const LARGEST_LIST: u64 = LARGEST_MANIFEST;
 /// Far more than anything has.
 const MOST_PAGES: usize = 64;
+/// Of artifacts that are listed without their type.
+const MOST_LOOKED_UP: usize = 64;
 /// Two pushes at once may overwrite each other's entry under the fallback tag.
 const FALLBACK_TRIES: usize = 5;
 
@@ -31,6 +33,7 @@ impl Repository {
             Some(found) => found,
             None => self.fallback(subject).await?,
         };
+        self.look_up_types(&mut found).await?;
         let fits = |d: &Descriptor| {
             let of = d.artifact_type().as_ref().map(MediaType::to_string);
             artifact_type.is_none_or(|wanted| of.as_deref() == Some(wanted))
@@ -103,6 +106,20 @@ impl Repository {
         }
     }
 
+    /// Some registries list an artifact under the type of its config, as before version 1.1 of the
+    /// specification. Where that is the empty document's, the manifest says what it is.
+    async fn look_up_types(&self, listed: &mut [Descriptor]) -> Result<(), RegistryError> {
+        for descriptor in listed.iter_mut().filter(|d| is_untyped(d)).take(MOST_LOOKED_UP) {
+            let Ok(digest) = oci::digest_of(descriptor) else { continue };
+            let found = self.find_manifest(&Version::Digest(digest)).await?;
+            // What is no manifest, such as an index, is nothing of ybox's.
+            if let Some(Ok(manifest)) = found.map(|found| found.manifest()) {
+                descriptor.set_artifact_type(Some(artifact_type(&manifest)));
+            }
+        }
+        Ok(())
+    }
+
     /// What the index under the fallback tag lists.
     async fn fallback(&self, subject: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
         match self.find_manifest(&fallback_tag(subject)).await? {
@@ -137,10 +154,18 @@ fn fallback_tag(subject: &Digest) -> Version {
 /// How a list of referrers describes a manifest.
 fn referrer(manifest: &ImageManifest, bytes: &[u8]) -> Descriptor {
     let mut descriptor = oci::describe(MediaType::ImageManifest, bytes);
-    let of_config = || manifest.config().media_type().clone();
-    descriptor.set_artifact_type(Some(manifest.artifact_type().clone().unwrap_or_else(of_config)));
+    descriptor.set_artifact_type(Some(artifact_type(manifest)));
     descriptor.set_annotations(manifest.annotations().clone());
     descriptor
+}
+
+fn artifact_type(manifest: &ImageManifest) -> MediaType {
+    let of_config = || manifest.config().media_type().clone();
+    manifest.artifact_type().clone().unwrap_or_else(of_config)
+}
+
+fn is_untyped(descriptor: &Descriptor) -> bool {
+    descriptor.artifact_type().as_ref().is_none_or(|of_type| *of_type == MediaType::EmptyJSON)
 }
 
 fn is_index(response: &Response) -> bool {

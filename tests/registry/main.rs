@@ -15,6 +15,7 @@ mod gc;
 mod images;
 mod kills;
 mod proxy;
+mod referrers;
 #[path = "../run_standin/mod.rs"]
 mod run_standin;
 mod runs;

@@ -31,6 +31,8 @@ pub enum Fault {
     Flood(u16, String),
     /// An answer of the proxy's own, with these headers and this body.
     Answer(String, Arc<Vec<u8>>),
+    /// The answer has one more header.
+    Header(&'static str),
     /// So many bytes of the answer's body, and then nothing.
     CutAnswer(usize),
     /// One byte of the answer's body is another.
@@ -184,6 +186,9 @@ fn send(client: &mut TcpStream, mut answer: Vec<u8>, fault: &Fault) -> std::io::
     let body = answer.windows(4).position(|w| w == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     match fault {
         Fault::CutAnswer(most) => answer.truncate(body + most),
+        Fault::Header(line) => {
+            drop(answer.splice(body - 2..body - 2, format!("{line}\r\n").into_bytes()))
+        }
         Fault::Corrupt => {
             let middle = body + (answer.len() - body) / 2;
             if let Some(byte) = answer.get_mut(middle) {

@@ -1,5 +1,5 @@
-//! A registry of Debian's docker-registry package, on a port of its own, and the command to talk to
-//! it with.
+//! Registries on ports of their own, Debian's docker-registry and one that lists referrers, and the
+//! command to talk to them with.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -66,6 +66,27 @@ impl Registry {
         Some(registry)
     }
 
+    /// Another kind, in memory, which lists referrers. Nothing where `scripts/referrers-registry.sh`
+    /// has not made it.
+    pub fn with_referrers() -> Option<Self> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/referrers-registry");
+        if !program.is_file() {
+            println!("passed over: there is no {}", program.display());
+            return None;
+        }
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut command = Command::new(program);
+        command.arg(format!("127.0.0.1:{port}"));
+        let registry = Self { dir, port, server: start(command) };
+        registry.wait();
+        Some(registry)
+    }
+
+    /// One of each kind that there is.
+    pub fn kinds() -> impl Iterator<Item = Self> {
+        [Self::start, Self::with_referrers].into_iter().filter_map(|start| start())
+    }
+
     /// `HOST/NAME`.
     pub fn place(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
@@ -92,7 +113,7 @@ impl Registry {
     fn wait(&self) {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not come up");
+            assert!(start.elapsed() < Duration::from_secs(20), "the registry does not come up");
             sleep(Duration::from_millis(20));
         }
     }
@@ -100,6 +121,10 @@ impl Registry {
 
 fn serve(mut command: Command, dir: &Path) -> Server {
     command.arg("serve").arg(dir.join("config.yml"));
+    start(command)
+}
+
+fn start(mut command: Command) -> Server {
     Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
@@ -147,7 +172,9 @@ pub fn refused(command: &mut Command) -> (i32, String) {
     (status.code().unwrap_or(-1), stderr)
 }
 
-/// The same, and the most memory that the command had, in bytes; what the test had before counts, too.
+/// The same, and the most memory that the command had, in bytes; the test's own until then counts,
+/// too.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
 #[track_caller]
 pub fn refused_within(command: &mut Command) -> (i32, String, u64) {
     let mut stderr = tempfile::tempfile().unwrap();
