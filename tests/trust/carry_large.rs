@@ -12,7 +12,7 @@ use super::server::{home, refused_within, ybox};
 
 const GIGABYTE: u64 = 1 << 30;
 /// A blob is copied into the store before it is looked at: this much is quick.
-const LARGE_BLOB: u64 = 256 << 20;
+const LARGE_BLOB: u64 = 128 << 20;
 /// Far less than what comes, and more than a debug build needs.
 const MOST: u64 = 96 << 20;
 
