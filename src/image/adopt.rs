@@ -5,9 +5,35 @@ use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
 use super::store::parse;
 use super::{ImageError, Reference, Store, StoredImage, oci};
 
-/// Docker's names of what OCI calls config and gzip layer.
+/// Docker's names of what OCI calls config, layer and gzip layer.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+const DOCKER_GZIP_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// Refused if it is none that ybox reads.
+    pub fn of(media_type: &MediaType, layer: &str) -> Result<Self, ImageError> {
+        match media_type {
+            MediaType::ImageLayer => Ok(Self::Plain),
+            MediaType::ImageLayerGzip => Ok(Self::Gzip),
+            MediaType::ImageLayerZstd => Ok(Self::Zstd),
+            MediaType::Other(other) if other == DOCKER_LAYER => Ok(Self::Plain),
+            MediaType::Other(other) if other == DOCKER_GZIP_LAYER => Ok(Self::Gzip),
+            other => {
+                let why = format!("its media type is {other}");
+                Err(ImageError::malformed(format!("layer {layer}"), why))
+            }
+        }
+    }
+}
 
 /// The manifest of a stored image: what it says, its bytes, and how others refer to it.
 pub struct Described {
@@ -29,7 +55,9 @@ impl Store {
         let what = format!("the manifest {}", described.digest());
         let parsed: ImageManifest = parse(manifest, &what)?;
         oci::blobs(&parsed).try_for_each(|blob| self.check_there(blob))?;
-        parsed.layers().iter().try_for_each(check_layer)?;
+        for layer in parsed.layers() {
+            Packing::of(layer.media_type(), layer.digest().as_ref())?;
+        }
         let config = oci::digest_of(parsed.config())?;
         self.check_config(&config, &parsed)?;
         let failed = ImageError::io("write the image's manifest to the store");
@@ -78,16 +106,5 @@ impl Store {
         let what = format!("the config {digest}");
         let config: ImageConfiguration = parse(&self.blobs.read(digest)?, &what)?;
         oci::paired(manifest, &config, &what).map(drop)
-    }
-}
-
-fn check_layer(layer: &Descriptor) -> Result<(), ImageError> {
-    match layer.media_type() {
-        MediaType::ImageLayer | MediaType::ImageLayerGzip | MediaType::ImageLayerZstd => Ok(()),
-        MediaType::Other(other) if other == DOCKER_LAYER => Ok(()),
-        other => {
-            let why = format!("its media type is {other}");
-            Err(ImageError::malformed(format!("layer {}", layer.digest()), why))
-        }
     }
 }
