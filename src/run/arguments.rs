@@ -208,6 +208,13 @@ mod tests {
     }
 
     #[test]
+    fn takes_keys_that_are_not_written_where_they_have_their_defaults() {
+        let sorted = sorted(Task::Train, &["rect=True", "cublas_workspace=:16:8"]).unwrap();
+        assert_eq!(sorted.config["rect"], true);
+        assert_eq!(sorted.config["cublas_workspace"], ":16:8");
+    }
+
+    #[test]
     fn pretrained_is_weights_by_another_name() {
         let pretrained = "pretrained=a/best.safetensors";
         for arguments in [&[pretrained][..], &[pretrained, "weights=a/best.safetensors"]] {

@@ -59,7 +59,7 @@ pub fn keys<T: Schema>() -> Vec<String> {
     defaults::<T>().keys().cloned().collect()
 }
 
-/// The keys of `T` with their defaults, those that are not written too.
+/// Every key of `T` with its default, in the same order.
 pub fn defaults<T: Schema>() -> Values {
     fields(&T::default()).into_iter().chain(T::unwritten()).collect()
 }
