@@ -103,13 +103,13 @@ pub(super) fn pull_run(
     let (digest, folder, record) = context.runtime.block_on(async {
         let repository = connect(&context.settings, place, registry).await?;
         let run = repository.find_run(place).await?;
-        let aside = pulled.aside(&run.digest);
+        let aside = pulled.aside(&run.digest());
         let (record, received) = repository.pull_run(&run, &aside, &progress).await?;
         screen.say(&format!("received {} of the run", DecimalBytes(received)));
         let policy = policy.as_ref();
         repository.pull_image_of(&record, run.image, store, policy, &progress).await?;
         let folder = pulled.settle(&aside, &record.run_hash, &context.settings.home)?;
-        Ok::<_, RegistryError>((run.digest, folder, record))
+        Ok::<_, RegistryError>((run.digest(), folder, record))
     })?;
     Ok(Arrived { folder, digest, name: place.name(), run_hash: record.run_hash })
 }

@@ -5,6 +5,7 @@ mod clock;
 mod digests;
 mod folder;
 mod listing;
+mod manifest;
 mod memory;
 mod parcel;
 mod places;
@@ -21,6 +22,7 @@ pub use listing::{
     FindError, Glance, PULLED, REPLAYS, RunState, RunSummary, find_folder, find_run,
     find_run_or_none, glance, list_runs,
 };
+pub use manifest::{RUN_TYPE, RunManifest};
 pub use memory::FileDigests;
 pub use parcel::{Parcel, ParcelError, refuse_outside};
 pub use places::{images_of_runs, places, remember_place};

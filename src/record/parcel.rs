@@ -40,12 +40,18 @@ pub enum ParcelError {
     OtherImage(Digest),
     #[error("the path `{0}` leaves the run folder")]
     Outside(String),
+    #[error("{what} is not what ybox can read: {why}")]
+    Malformed { what: String, why: String },
 }
 
 impl ParcelError {
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>, why: &dyn ToString) -> Self {
+        Self::Malformed { what: what.into(), why: why.to_string() }
     }
 }
 
