@@ -36,7 +36,7 @@ pub struct Args {
     /// run hash
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Sign the image with the private key in this file
+    /// Sign the image, and with --run the run too, with the private key in this file
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
     #[command(flatten)]
@@ -96,7 +96,7 @@ fn push_run(
         let repository = connect(&context.settings, place, registry).await?;
         let image = repository.push_image_of(&parcel.record, store, key, &progress).await?;
         let run = RunManifest::of(&parcel, image)?;
-        let sent = repository.push_run(&folder, &run, &tag, &progress).await?;
+        let sent = repository.push_run(&folder, &run, &tag, key, &progress).await?;
         Ok::<_, RegistryError>((run.digest(), sent))
     })?;
     let name = format!("{}:{tag}", place.name());

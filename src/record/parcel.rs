@@ -36,6 +36,8 @@ pub enum ParcelError {
     Unlisted(String),
     #[error("the run brings `{0}` twice")]
     Twice(String),
+    #[error("the run brings other files than those that were signed")]
+    OtherFiles,
     #[error("its record says that the run ran in another image, {0}")]
     OtherImage(Digest),
     #[error("the path `{0}` leaves the run folder")]
@@ -133,7 +135,8 @@ fn read_record(path: &Path) -> Result<Record, ParcelError> {
         .map_err(|e| ParcelError::Record { path: path.to_owned(), why: e.to_string() })
 }
 
-fn found(folder: &Path, name: &str) -> Result<Artifact, ParcelError> {
+/// A file of a run folder as it is now.
+pub(super) fn found(folder: &Path, name: &str) -> Result<Artifact, ParcelError> {
     refuse_outside(name)?;
     let path = folder.join(name);
     let (sha256, size) =

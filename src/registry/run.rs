@@ -12,8 +12,9 @@ use ybox_spec::record::{Artifact, Record};
 use super::manifest::{LARGEST_MANIFEST, OCI_MANIFEST};
 use super::pull::PARALLEL;
 use super::{Fetched, Landing, Place, Pushed, RegistryError, Repository, Sent, Version};
-use crate::image::{Store, oci};
-use crate::record::{Parcel, RUN_TYPE, RunManifest};
+use crate::image::{self, Store, oci};
+use crate::record::{Parcel, RUN_TYPE, RunManifest, SignedRun};
+use crate::trust::cosign::{Collection, Kind};
 use crate::trust::{Policy, PrivateKey};
 use crate::ui::download::Progress;
 
@@ -48,12 +49,14 @@ impl Repository {
         }
     }
 
-    /// Attaches a run to its image, which the repository has. `tag` names it beside its digest.
+    /// Attaches a run to its image, which the repository has, signed by `key` if there is one. `tag`
+    /// names it beside its digest.
     pub async fn push_run(
         &self,
         folder: &Path,
         run: &RunManifest,
         tag: &str,
+        key: Option<&PrivateKey>,
         progress: &Progress,
     ) -> Result<Sent, RegistryError> {
         self.refuse_other(tag).await?;
@@ -71,10 +74,38 @@ impl Repository {
         let done: Vec<_> =
             stream::iter(files).map(send).buffer_unordered(PARALLEL).try_collect().await?;
         self.push_bytes(MediaType::EmptyJSON, oci::EMPTY.to_vec()).await?;
+        // Under its tag only when its signatures are there.
+        self.push_signatures(folder, run, key).await?;
         self.attach(&run.bytes, Some(tag)).await?;
         let mut sent = Sent::default();
         done.into_iter().for_each(|(pushed, size)| sent.count(pushed, size));
         Ok(sent)
+    }
+
+    /// Sends the signatures of a run that its folder keeps, and that of `key`. The folder keeps all
+    /// that there are then.
+    async fn push_signatures(
+        &self,
+        folder: &Path,
+        run: &RunManifest,
+        key: Option<&PrivateKey>,
+    ) -> Result<(), RegistryError> {
+        let digest = run.digest();
+        let kept = SignedRun::read(folder)?.map(|kept| kept.signatures.about(&[digest]));
+        let mut ours = kept.unwrap_or_else(|| Collection::new(Kind::Signatures));
+        if let Some(key) = key {
+            ours.sign(&self.name(), digest, key);
+        }
+        match self.push_collection(&digest, ours).await? {
+            Some(all) => Ok(self.signed(run.clone(), &[all]).keep(folder)?),
+            None => Ok(()),
+        }
+    }
+
+    /// A run of this repository with what was found of its signatures.
+    fn signed(&self, manifest: RunManifest, found: &[image::Artifact]) -> SignedRun {
+        let signatures = Collection::gathered(Kind::Signatures, found);
+        SignedRun { repository: self.name(), manifest, signatures }
     }
 
     /// Refuses a tag that names something else, such as an image.
@@ -88,8 +119,23 @@ impl Repository {
         }
     }
 
+    /// The run that `place` names, with its signatures, if `policy` admits it by them.
+    pub async fn find_admitted_run(
+        &self,
+        place: &Place,
+        policy: Option<&Policy>,
+    ) -> Result<SignedRun, RegistryError> {
+        let run = self.find_run(place).await?;
+        let found = self.pull_collection(&run.digest(), Kind::Signatures).await?;
+        let signed = self.signed(run, found.as_slice());
+        if let Some(policy) = policy {
+            policy.judge_run(&signed.repository, &signed.evidence())?;
+        }
+        Ok(signed)
+    }
+
     /// The run that `place` names: itself, or the only one of the image that it names.
-    pub async fn find_run(&self, place: &Place) -> Result<RunManifest, RegistryError> {
+    async fn find_run(&self, place: &Place) -> Result<RunManifest, RegistryError> {
         let found = self.pull_manifest(&place.version()).await?;
         if is_run(&found) {
             return Ok(RunManifest::parse(found.bytes)?);
@@ -146,10 +192,11 @@ impl Repository {
     }
 
     /// Brings the files of a run into `folder`, which is the caller's alone, and compares them with
-    /// the record among them. Returns it, and the bytes that were not there before.
+    /// the record among them; its signatures are kept beside them. Returns the record, and the bytes
+    /// that were not there before.
     pub async fn pull_run(
         &self,
-        run: &RunManifest,
+        run: &SignedRun,
         folder: &Path,
         progress: &Progress,
     ) -> Result<(Record, u64), RegistryError> {
@@ -159,7 +206,8 @@ impl Repository {
                 .map_err(RegistryError::io(format!("make {}", folder.display())))
         };
         make(&scratch)?;
-        for file in &run.files {
+        let files = &run.manifest.files;
+        for file in files {
             make(folder.join(&file.path).parent().unwrap_or(folder))?;
         }
         let scratch = &scratch;
@@ -173,11 +221,12 @@ impl Repository {
             bar.finish();
             Ok::<u64, RegistryError>(if came { file.size } else { 0 })
         };
-        let files = run.files.clone().into_iter().enumerate();
+        let numbered = files.clone().into_iter().enumerate();
         let received: Vec<u64> =
-            stream::iter(files).map(fetch).buffer_unordered(PARALLEL).try_collect().await?;
+            stream::iter(numbered).map(fetch).buffer_unordered(PARALLEL).try_collect().await?;
         let _ = fs::remove_dir_all(scratch);
-        let record = Parcel::check(folder, &run.files)?;
+        let record = Parcel::check(folder, files)?;
+        run.keep(folder)?;
         Ok((record, received.iter().sum()))
     }
 }
