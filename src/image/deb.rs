@@ -9,6 +9,7 @@ use std::path::Path;
 use globset::GlobSet;
 use tar::{Archive, Entry, EntryType};
 
+use super::ar;
 use super::content::{Content, Spool};
 use super::input::{Bounded, InputError, LARGEST_CONTENT};
 use super::layer::{Node, check_path};
@@ -30,9 +31,8 @@ pub fn read(path: &Path, exclude: &GlobSet, spool: &mut Spool) -> Result<Package
     let mut archive = ar::Archive::new(BufReader::new(File::open(path)?));
     let (mut control, mut nodes) = (None, None);
     let mut first = true;
-    while let Some(member) = archive.next_entry() {
-        let mut member = member?;
-        let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
+    while let Some(mut member) = archive.next_member()? {
+        let name = member.name.clone();
         if first && name.trim_end_matches('/') != "debian-binary" {
             return Err(InputError::Missing("`debian-binary` at its beginning".into()));
         }
@@ -215,16 +215,11 @@ mod tests {
         let mut data = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
         data.write_all(&tar_of(&[("./usr/lib/a", "content"), ("./usr/b", "more")])).unwrap();
         let control = tar_of(&[("./control", "Package: a\nVersion: 1\n")]);
-        let mut archive = ar::Builder::new(Vec::new());
-        for (name, content) in [
-            ("debian-binary", b"2.0\n".to_vec()),
-            ("control.tar", control),
-            ("data.tar.gz", data.finish().unwrap()),
-        ] {
-            let header = ar::Header::new(name.into(), content.len() as u64);
-            archive.append(&header, &content[..]).unwrap();
-        }
-        archive.into_inner().unwrap()
+        ar::tests::archive(&[
+            ("debian-binary", b"2.0\n"),
+            ("control.tar", &control),
+            ("data.tar.gz", &data.finish().unwrap()),
+        ])
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<Package, InputError> {

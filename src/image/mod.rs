@@ -2,6 +2,7 @@
 //! engines load. Running them is `engine`'s.
 
 mod adopt;
+mod ar;
 mod archive;
 mod arrival;
 mod artifact;

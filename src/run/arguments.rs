@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use ybox_spec::config::{ExportConfig, Launch, PredictConfig, Task, TrainConfig, ValConfig};
-use ybox_spec::overrides::{self, ConfigError, Values, fields, keys};
+use ybox_spec::overrides::{self, ConfigError, Values, keys};
 
 use super::RunError;
 use super::foreign;
@@ -60,7 +60,7 @@ pub fn sort(task: Task, mut values: Values) -> Result<Sorted, RunError> {
         return Err(refusal);
     }
     Ok(Sorted {
-        launch: without_unset(launch, &fields(&Launch::default())),
+        launch: without_unset(launch, &overrides::defaults::<Launch>()),
         config: without_unset(config, &defaults(task)),
     })
 }
@@ -124,10 +124,10 @@ fn wrong_task(task: Task, key: &str) -> Option<Task> {
 
 fn defaults(task: Task) -> Values {
     match task {
-        Task::Train => fields(&TrainConfig::default()),
-        Task::Val => fields(&ValConfig::default()),
-        Task::Predict => fields(&PredictConfig::default()),
-        Task::Export => fields(&ExportConfig::default()),
+        Task::Train => overrides::defaults::<TrainConfig>(),
+        Task::Val => overrides::defaults::<ValConfig>(),
+        Task::Predict => overrides::defaults::<PredictConfig>(),
+        Task::Export => overrides::defaults::<ExportConfig>(),
     }
 }
 
@@ -205,6 +205,13 @@ mod tests {
             let sorted = sorted(Task::Train, &[argument]).unwrap();
             assert_eq!(sorted.config["classes"], serde_json::json!([0, 2]));
         }
+    }
+
+    #[test]
+    fn takes_keys_that_are_not_written_where_they_have_their_defaults() {
+        let sorted = sorted(Task::Train, &["rect=True", "cublas_workspace=:16:8"]).unwrap();
+        assert_eq!(sorted.config["rect"], true);
+        assert_eq!(sorted.config["cublas_workspace"], ":16:8");
     }
 
     #[test]
@@ -315,6 +322,7 @@ mod tests {
                  `pretrained=FILE.safetensors` or `weights=FILE.safetensors`; without, training \
                  starts from scratch",
             ),
+            (Task::Val, "rect=True", "`rect` is a setting of train, not of val"),
             (Task::Predict, "single_cls=1", "`single_cls` is a setting of train, not of predict"),
             (Task::Train, "save_json=1", "`save_json` is a setting of val, not of train"),
             (Task::Train, "names=[a]", "`names` cannot be set: class names come from the data set"),

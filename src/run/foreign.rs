@@ -69,11 +69,6 @@ const FOREIGN: &[(&str, &str)] = &[
     ),
     ("profile", "use the images per second that each epoch reports"),
     ("quantize", "inference is in fp32; lower precision is not supported yet"),
-    (
-        "rect",
-        "training pictures are square, as mosaic and a free order of pictures need; validation and \
-         prediction always use the smallest rectangle",
-    ),
     ("retina_masks", OTHER_TASK),
     ("rle", OTHER_TASK),
     ("save", "the best and the last weights are always kept"),

@@ -34,8 +34,24 @@ pub struct Strengths {
 }
 
 impl Strengths {
-    /// The full strengths.
+    /// The full strengths. Nothing is mixed where batches are rectangles.
     pub fn of(config: &TrainConfig) -> Self {
+        let asked = Self::asked(config);
+        if config.rect { asked.unmixed() } else { asked }
+    }
+
+    /// Whether pictures are mixed.
+    pub fn mixes(&self) -> bool {
+        *self != self.unmixed()
+    }
+
+    /// The same without what mixes pictures.
+    fn unmixed(self) -> Self {
+        Self { mosaic: 0.0, mixup: 0.0, copy_paste: 0.0, ..self }
+    }
+
+    /// What the keys say.
+    pub fn asked(config: &TrainConfig) -> Self {
         Self {
             mosaic: config.mosaic,
             mixup: config.mixup,
@@ -111,7 +127,7 @@ impl AugmentPlan {
         }
         match epoch < self.closed {
             true => now,
-            false => Strengths { mosaic: 0.0, mixup: 0.0, copy_paste: 0.0, ..now },
+            false => now.unmixed(),
         }
     }
 }
@@ -167,6 +183,14 @@ mod tests {
         let closed = plan.at(10);
         assert_eq!((closed.mosaic, closed.mixup, closed.copy_paste), (0.0, 0.0, 0.0));
         assert_eq!((closed.scale, closed.fliplr), (0.5, 0.5));
+    }
+
+    #[test]
+    fn nothing_is_mixed_in_rectangles() {
+        let config = config("{epochs: 20, mixup: 0.2, copy_paste: 0.3, rect: true}").unwrap();
+        let plan = AugmentPlan::of(&config);
+        assert_eq!((plan.at(0).mosaic, plan.at(0).mixup, plan.at(0).copy_paste), (0.0, 0.0, 0.0));
+        assert_eq!((plan.at(0).scale, plan.at(0)), (0.5, plan.at(19)));
     }
 
     #[test]

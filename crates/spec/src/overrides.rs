@@ -59,7 +59,8 @@ pub fn keys<T: Schema>() -> Vec<String> {
     defaults::<T>().keys().cloned().collect()
 }
 
-fn defaults<T: Schema>() -> Values {
+/// Every key of `T` with its default, in the same order.
+pub fn defaults<T: Schema>() -> Values {
     fields(&T::default()).into_iter().chain(T::unwritten()).collect()
 }
 

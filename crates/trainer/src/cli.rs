@@ -30,9 +30,13 @@ use crate::{batch, check, convert, export, out_of_memory, predict, train, val};
 #[derive(Debug, Parser)]
 #[command(name = "ytrain", version, long_version = made_from::version())]
 enum Command {
+    /// Train on a data set
     Train(TaskArgs),
+    /// Measure weights on a data set
     Val(TaskArgs),
+    /// Detect objects on pictures
     Predict(TaskArgs),
+    /// Write weights as an ONNX graph
     Export(TaskArgs),
     /// Convert weights from PyTorch's form to safetensors, or back
     Convert(convert::Args),

@@ -5,10 +5,10 @@ use tch::{Device, Kind, Tensor};
 use crate::data::{Batch, Prepared};
 use crate::loss::Targets;
 
-/// `[B, 3, S, S]` f32 in 0..1.
+/// `[B, 3, H, W]` f32 in 0..1.
 pub fn images(batch: &Batch, device: Device) -> Tensor {
-    let (count, side) = (batch.indices.len() as i64, i64::from(batch.size));
-    normalised(&batch.pixels, &[count, 3, side, side], device)
+    let [width, height] = batch.size.sides().map(i64::from);
+    normalised(&batch.pixels, &[batch.indices.len() as i64, 3, height, width], device)
 }
 
 /// `[1, 3, H, W]` f32 in 0..1.

@@ -17,10 +17,10 @@ const CLASSES: usize = 3;
 type Bits = Vec<(String, Vec<f32>)>;
 
 /// `images` pictures of waves.
-fn pictures(images: i64, side: i64, step: i64) -> Tensor {
-    let values = Tensor::arange(images * 3 * side * side, (Kind::Double, Device::Cpu));
+fn pictures(images: i64, [height, width]: [i64; 2], step: i64) -> Tensor {
+    let values = Tensor::arange(images * 3 * height * width, (Kind::Double, Device::Cpu));
     let waves = (values * 0.37 + step as f64).sin() / 2 + 0.5;
-    waves.view([images, 3, side, side]).to_kind(Kind::Float)
+    waves.view([images, 3, height, width]).to_kind(Kind::Float)
 }
 
 /// Two objects in each picture.
@@ -44,7 +44,8 @@ fn bits(tensor: &Tensor) -> Vec<f32> {
 struct Trained {
     name: &'static str,
     steps: i64,
-    side: i64,
+    /// Height, width.
+    size: [i64; 2],
     /// What forward is cast to.
     precision: Option<Precision>,
 }
@@ -52,7 +53,7 @@ struct Trained {
 /// Trains by plain gradient descent; gradients of two batches, one smaller than the other, are added
 /// up before each step.
 fn train(trained: Trained, policy: Checkpointing) -> Bits {
-    let Trained { name, steps, side, precision } = trained;
+    let Trained { name, steps, size, precision } = trained;
     // One, so that a busy machine does not make the threads wait for each other.
     tch::set_num_threads(1);
     let spec = ModelSpec::parse(name, CLASSES as i64).unwrap();
@@ -64,7 +65,7 @@ fn train(trained: Trained, policy: Checkpointing) -> Bits {
     for step in 0..steps {
         for batch in 0..2 {
             let images = 2 - batch;
-            let pictures = pictures(images, side, 2 * step + batch);
+            let pictures = pictures(images, size, 2 * step + batch);
             let forward = || model.forward(&pictures, Mode::Train);
             let raw = match precision {
                 Some(precision) => autocast(Device::Cpu, precision, forward).unwrap(),
@@ -104,16 +105,26 @@ fn assert_same_bits(trained: Trained, policies: &[Checkpointing]) {
     }
 }
 
+/// The smallest rectangles: maps of one row and of one column of cells.
+#[test]
+fn rectangles_train_to_the_same_bits_under_every_policy() {
+    for size in [[32, 64], [96, 32]] {
+        let trained = Trained { name: "yolov12n", steps: 2, size, precision: None };
+        assert_same_bits(trained, &Checkpointing::ALL[1..]);
+    }
+}
+
 #[test]
 fn yolov12n_trains_to_the_same_bits_under_every_policy() {
-    let trained = Trained { name: "yolov12n", steps: 5, side: 64, precision: None };
+    let trained = Trained { name: "yolov12n", steps: 5, size: [64, 64], precision: None };
     assert_same_bits(trained, &Checkpointing::ALL[1..]);
 }
 
 #[test]
 fn yolov12n_trains_to_the_same_bits_in_mixed_precision_again_and_under_every_policy() {
     for precision in [Bf16, Fp16] {
-        let trained = Trained { name: "yolov12n", steps: 3, side: 64, precision: Some(precision) };
+        let trained =
+            Trained { name: "yolov12n", steps: 3, size: [64, 64], precision: Some(precision) };
         assert_same_bits(trained, &Checkpointing::ALL);
     }
 }
@@ -123,7 +134,7 @@ fn yolov12n_trains_to_the_same_bits_in_mixed_precision_again_and_under_every_pol
 #[test]
 fn losses_in_mixed_precision_are_close_to_those_in_fp32() {
     let losses = |precision| {
-        let trained = Trained { name: "yolov12n", steps: 3, side: 128, precision };
+        let trained = Trained { name: "yolov12n", steps: 3, size: [128, 128], precision };
         let found = train(trained, Checkpointing::None).into_iter();
         let losses = found.filter(|(name, _)| name.starts_with("loss"));
         losses.map(|(_, values)| values.iter().sum::<f32>()).collect::<Vec<_>>()
@@ -141,12 +152,12 @@ fn losses_in_mixed_precision_are_close_to_those_in_fp32() {
 
 #[test]
 fn yolo12n_trains_to_the_same_bits_under_every_policy() {
-    let trained = Trained { name: "yolo12n", steps: 5, side: 64, precision: None };
+    let trained = Trained { name: "yolo12n", steps: 5, size: [64, 64], precision: None };
     assert_same_bits(trained, &Checkpointing::ALL[1..]);
 }
 
 #[test]
 fn yolov12l_trains_to_the_same_bits_with_all_of_it_checkpointed() {
-    let trained = Trained { name: "yolov12l", steps: 1, side: 64, precision: None };
+    let trained = Trained { name: "yolov12l", steps: 1, size: [64, 64], precision: None };
     assert_same_bits(trained, &[Checkpointing::LayerHead]);
 }

@@ -6,7 +6,8 @@ mod data_support;
 
 use data_support::{Drawn, OPTIONS};
 use ybox_spec::config::TrainConfig;
-use ytrain::data::{Augmentation, Object, Picture, ScanOptions};
+use ytrain::data::augment::Augmented;
+use ytrain::data::{Augmentation, Batch, Loader, Object, Picture, ScanOptions, Size};
 
 /// Classes 0, 1 and 2 are red, green and blue, on black.
 fn painted() -> Drawn {
@@ -46,13 +47,14 @@ fn line(class: usize, corners: [u32; 4], [width, height]: [u32; 2]) -> String {
     format!("{class} {} {} {} {}\n", (l + r) / 2.0 / w, (t + b) / 2.0 / h, (r - l) / w, (b - t) / h)
 }
 
-/// The extent of a class's colour in planes `[3, side, side]`.
-fn extent(planes: &[u8], class: usize, side: usize) -> Option<[f32; 4]> {
-    let level = |c: usize, x: usize, y: usize| planes[c * side * side + y * side + x];
+/// The extent of a class's colour in planes `[3, height, width]`.
+fn extent(planes: &[u8], class: usize, size: Size) -> Option<[f32; 4]> {
+    let (width, area) = (size.width as usize, size.area());
+    let level = |c: usize, x: usize, y: usize| planes[c * area + y * width + x];
     let shows =
         |x, y| level(class, x, y) >= 128 && (0..3).all(|c| c == class || level(c, x, y) < 50);
     let hits: Vec<_> =
-        (0..side * side).map(|i| (i % side, i / side)).filter(|&(x, y)| shows(x, y)).collect();
+        (0..area).map(|i| (i % width, i / width)).filter(|&(x, y)| shows(x, y)).collect();
     let xs = || hits.iter().map(|h| h.0 as f32);
     let ys = || hits.iter().map(|h| h.1 as f32);
     let bound = |values: &mut dyn Iterator<Item = f32>, more: bool| {
@@ -66,8 +68,9 @@ fn extent(planes: &[u8], class: usize, side: usize) -> Option<[f32; 4]> {
     ])
 }
 
-fn corners(object: &Object, side: f32) -> [f32; 4] {
-    let [cx, cy, w, h] = object.bbox.map(|v| v * side);
+fn corners(object: &Object, size: Size) -> [f32; 4] {
+    let sides = size.sides().map(|side| side as f32);
+    let [cx, cy, w, h] = std::array::from_fn(|i| object.bbox[i] * sides[i % 2]);
     [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0]
 }
 
@@ -75,20 +78,20 @@ fn corners(object: &Object, side: f32) -> [f32; 4] {
 fn compare(config: &TrainConfig, tolerance: f32) -> usize {
     let side = 160;
     let split = painted().scan(&ScanOptions { imgsz: side, ..OPTIONS });
-    let config = TrainConfig { imgsz: side, epochs: 100, ..config.clone() };
-    let augmentation = Augmentation::from(&config);
+    let config = TrainConfig { imgsz: side, epochs: 100, batch: 2, ..config.clone() };
+    let loader = Loader::new(split, &config, 2);
     let mut compared = 0;
     for epoch in 0..12 {
-        for index in 0..split.len() {
-            let sample = augmentation.apply(&split, index, epoch).unwrap();
+        for (index, size, sample) in loader.epoch(epoch).unwrap().flat_map(|b| samples(b.unwrap()))
+        {
             for object in &sample.objects {
                 let alike = sample.objects.iter().filter(|o| o.class == object.class).count();
-                let found = extent(&sample.planes, object.class as usize, side as usize);
+                let found = extent(&sample.planes, object.class as usize, size);
                 // In a mosaic a colour may come twice, also as a remnant without a box.
                 if alike > 1 || (config.mosaic > 0.0 && !once(&config, found, object)) {
                     continue;
                 }
-                let expected = corners(object, side as f32);
+                let expected = corners(object, size);
                 let found =
                     found.unwrap_or_else(|| panic!("{index} {epoch}: nothing of {object:?}"));
                 for (a, b) in found.into_iter().zip(expected) {
@@ -102,6 +105,17 @@ fn compare(config: &TrainConfig, tolerance: f32) -> usize {
         }
     }
     compared
+}
+
+/// Number, size and content of each picture of a batch.
+fn samples(batch: Batch) -> Vec<(usize, Size, Augmented)> {
+    let planes = batch.pixels.chunks_exact(3 * batch.size.area());
+    let sample = |(image, (index, planes)): (usize, (&usize, &[u8]))| {
+        let targets = batch.targets.iter().filter(|target| target.image == image);
+        let objects = targets.map(|t| Object { class: t.class, bbox: t.bbox }).collect();
+        (*index, batch.size, Augmented { planes: planes.to_vec(), objects })
+    };
+    batch.indices.iter().zip(planes).enumerate().map(sample).collect()
 }
 
 /// Whether what was found is one rectangle, not two far apart.
@@ -163,6 +177,17 @@ fn with_perspective() {
     assert!(compare(&strong, 1.5) > 80);
 }
 
+#[test]
+fn in_rectangles() {
+    let rect = TrainConfig { rect: true, mosaic: 1.0, ..still() };
+    assert!(compare(&rect, 0.8) > 100);
+    assert!(compare(&TrainConfig { fliplr: 0.5, flipud: 0.5, ..rect.clone() }, 0.8) > 100);
+    assert!(compare(&TrainConfig { translate: 0.3, scale: 0.5, ..rect.clone() }, 1.0) > 70);
+    assert!(compare(&TrainConfig { degrees: 10.0, shear: 5.0, ..rect.clone() }, 2.0) > 80);
+    assert!(compare(&TrainConfig { perspective: 0.001, scale: 0.2, ..rect.clone() }, 1.5) > 80);
+    assert!(compare(&TrainConfig { multi_scale: 0.3, scale: 0.2, ..rect }, 1.5) > 80);
+}
+
 /// One red rectangle with a polygon per picture.
 fn outlined() -> Drawn {
     (0..4).fold(Drawn::new(), |set, i| {
@@ -183,11 +208,11 @@ fn with_copies_of_outlined_objects() {
     let mut copies = 0;
     for (epoch, index) in (0..10).flat_map(|epoch| (0..4).map(move |index| (epoch, index))) {
         let sample = augmentation.apply(&split, index, epoch).unwrap();
-        let all = sample.objects.iter().map(|object| corners(object, side as f32));
+        let all = sample.objects.iter().map(|object| corners(object, Size::square(side)));
         let around = all
             .reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
             .unwrap();
-        let found = extent(&sample.planes, 0, side as usize).unwrap();
+        let found = extent(&sample.planes, 0, Size::square(side)).unwrap();
         for (a, b) in found.into_iter().zip(around) {
             assert!((a - b).abs() <= 1.0, "{index} {epoch}: {found:?}, boxes {around:?}");
         }

@@ -102,6 +102,26 @@ fn pieces_make_the_whole_and_are_told() {
     assert_eq!(steps.collect::<Vec<_>>(), [0, 1, 4, 5, 9]);
 }
 
+/// The batches of an epoch are of several sizes, and the small one is anywhere among them.
+#[test]
+fn pieces_make_the_whole_in_rectangles_too() {
+    let data = Data::of(PICTURES);
+    let config = TrainConfig { rect: true, batch: 3, ..short() };
+    let whole = data.run(&config);
+    whole.finish(&["--checkpoint-every", "0"]);
+    let pieces = data.run(&config);
+    for steps in ["1", "5"] {
+        let arguments = ["--resume", "--workers", "1", "--stop-after-steps", steps];
+        assert_eq!(pieces.train(&arguments).output().unwrap().status.code(), Some(130));
+    }
+    kill_at(&pieces, Moment::Training(20));
+    pieces.finish(&["--resume", "--workers", "3"]);
+    same(&whole, &pieces);
+    let log = whole.text("events.jsonl");
+    assert_eq!(log.matches("\"code\":\"rect-without-mixing\"").count(), 1);
+    assert!(log.contains("\"mosaic\":0.0") && !log.contains("\"mosaic\":0.5"), "{log}");
+}
+
 /// Gives the training more time at each start, the first time none, until it has had enough.
 #[test]
 fn spent_times_make_the_whole_too() {

@@ -141,6 +141,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_came_later_is_hashed_only_where_it_is_set() {
+        use crate::overrides::{fields, keys, parse_arguments, resolve};
+        let train = |argument| {
+            let values = parse_arguments(&[argument]).unwrap();
+            Config::Train(resolve::<TrainConfig>(&[values], &[]).unwrap())
+        };
+        let (off, on) = (train("rect=false"), train("rect=true"));
+        assert_eq!(off.digest(), Config::Train(TrainConfig::default()).digest());
+        assert!(!fields(&off).contains_key("rect") && off.digest() != on.digest());
+        let text = serde_yaml::to_string(&on).unwrap();
+        assert_eq!(serde_yaml::from_str::<Config>(&text).unwrap(), on);
+        assert!(keys::<TrainConfig>().contains(&"rect".to_owned()));
+        let changes = off.changes(&on);
+        assert_eq!((changes.len(), changes[0].key.as_str()), (1, "rect"));
+        assert_eq!((&changes[0].a, &changes[0].b), (&None, &Some(true.into())));
+    }
+
+    #[test]
     fn every_default_is_within_its_range() {
         TrainConfig::default().check().unwrap();
         ValConfig::default().check().unwrap();

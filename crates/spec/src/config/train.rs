@@ -83,7 +83,7 @@ pub struct TrainConfig {
     /// Nominal batch: gradients accumulate over about `nbs / batch` steps, and weight decay is
     /// scaled by the effective batch over it.
     pub nbs: u32,
-    /// Side of the square training image in pixels; a multiple of 32.
+    /// Longer side of the training image in pixels; a multiple of 32.
     pub imgsz: u32,
     pub seed: u64,
     pub optimizer: OptimizerChoice,
@@ -136,6 +136,10 @@ pub struct TrainConfig {
     /// Training pictures change their side from batch to batch by up to this share of `imgsz`, in
     /// steps of 32 pixels.
     pub multi_scale: f64,
+    /// Pictures of similar shape make a batch, in the smallest rectangle that holds them, and are
+    /// not mixed; without, pictures are square.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rect: bool,
     /// Share of the training pictures that is used, spread evenly over the sorted list.
     pub fraction: f64,
     /// Class indices whose objects count; objects of others are ignored. Empty: all.
@@ -199,6 +203,7 @@ impl Default for TrainConfig {
             close_mosaic: 10,
             augment_schedule: AugmentSchedule::new(),
             multi_scale: 0.0,
+            rect: false,
             fraction: 1.0,
             classes: Vec::new(),
             single_cls: false,
@@ -213,7 +218,8 @@ impl Default for TrainConfig {
 
 impl Schema for TrainConfig {
     fn unwritten() -> Values {
-        Compute::unwritten()
+        let rect = ("rect".to_owned(), false.into());
+        Compute::unwritten().into_iter().chain([rect]).collect()
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -35,11 +35,9 @@ impl Needs {
         // The loss holds its own form of the raw maps, as much again for the gradient, and what
         // follows from the class logits.
         let in_loss = kept.per_picture + 2 * kept.raw_full + kept.class_logits;
-        // The part that takes most runs again beside the inputs of all others; the head is done then.
-        let inputs = network.kept(side, size, Checkpointing::LayerHead).per_picture;
         let again = match policy {
             Checkpointing::None | Checkpointing::Attention => 0,
-            _ => inputs + kept.again + kept.gradients,
+            Checkpointing::Layer | Checkpointing::LayerHead => kept.again,
         };
         Self {
             fixed: kept.fixed + STATE * FULL * kept.parameters,

@@ -6,6 +6,10 @@ use crate::architecture::{self, Graph, Scale};
 use crate::config::{AttentionPath, Checkpointing};
 
 const HEAD_DIM: u64 = architecture::HEAD_DIM as u64;
+/// Maps as large as a part's output that there are when its backward begins: gradients, and what the
+/// last normalisation and SiLU compute again. Found by measuring s, m, l and x in fp32, and s in bf16.
+const IN_BACKWARD: u64 = 5;
+const IN_BACKWARD_OF_HALVES: u64 = 6;
 const BOX_CHANNELS: u64 = architecture::BOX_CHANNELS as u64;
 
 /// A model, and what its training takes memory by.
@@ -27,10 +31,8 @@ pub struct Kept {
     pub raw_full: u64,
     /// Of the class logits in fp32.
     pub class_logits: u64,
-    /// Of the part that takes most when it runs again: what it keeps then, and what gradients take
-    /// meanwhile.
+    /// What there is when the part runs again with which that is most.
     pub again: u64,
-    pub gradients: u64,
     /// Bytes whatever the batch.
     pub fixed: u64,
     pub parameters: u64,
@@ -59,10 +61,8 @@ impl Network {
             per_picture: walk.tape.kept() + bytes,
             raw_full,
             class_logits: cells * self.classes * FULL,
-            again: walk.again,
-            // Found by measuring n, s and m: the first C3k2 takes most, and where it holds C3k their
-            // branches' gradients live side by side.
-            gradients: if self.scale.backbone_c3k() { 2 * walk.tape.largest } else { raw_full },
+            // The raw maps are there to the end of the step.
+            again: walk.again + bytes,
             fixed: walk.tape.fixed,
             parameters: walk.tape.parameters,
         }
@@ -132,7 +132,12 @@ impl Walk<'_> {
         }
         let begin = self.tape.mark();
         let output = part(self);
-        self.again = self.again.max(self.tape.close(begin, inputs));
+        // What comes after it is done by then: of the rest there are the inputs.
+        let within = self.tape.close(begin, inputs);
+        let full = self.tape.size() == FULL;
+        let maps = if full { IN_BACKWARD } else { IN_BACKWARD_OF_HALVES };
+        let there = self.tape.kept() + within + maps * output.bytes();
+        self.again = self.again.max(there);
         output
     }
 

@@ -53,8 +53,6 @@ pub struct Tape {
     storages: usize,
     /// Bytes of the storages that are kept.
     kept: BTreeMap<usize, u64>,
-    /// The largest single map so far.
-    pub largest: u64,
     /// Bytes that are kept whatever the batch: casts of weights, statistics.
     pub fixed: u64,
     /// Numbers in parameters.
@@ -80,7 +78,6 @@ impl Tape {
     pub fn fresh(&mut self, [channels, height, width]: [u64; 3], size: u64) -> Map {
         self.storages += 1;
         let bytes = channels * height * width * size;
-        self.largest = self.largest.max(bytes);
         Map { storage: self.storages, bytes, channels, height, width, size }
     }
 

@@ -84,8 +84,8 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 fn images(batch: &Batch) -> Tensor {
-    let side = i64::from(batch.size);
-    let pixels = Tensor::from_slice(&batch.pixels).view([-1, 3, side, side]);
+    let [width, height] = batch.size.sides().map(i64::from);
+    let pixels = Tensor::from_slice(&batch.pixels).view([-1, 3, height, width]);
     let pixels = pixels.permute([0, 2, 3, 1]).contiguous().to_kind(Kind::Float);
     (pixels / 255.0).permute([0, 3, 1, 2])
 }

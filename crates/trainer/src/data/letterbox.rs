@@ -4,6 +4,7 @@
 use ybox_picture::{PADDING, resize_to_fit};
 
 use super::Picture;
+use super::size::Size;
 use crate::anchors::STRIDES;
 
 /// Sides of a frame are multiples of the network's largest stride.
@@ -60,9 +61,11 @@ pub fn place(
     frame: Frame,
 ) -> (Picture, Placement) {
     let size = [fitted.width(), fitted.height()];
-    let [width, height] = match frame {
-        Frame::Square => [imgsz; 2],
-        Frame::Rectangle => size.map(|side| side.next_multiple_of(STRIDE)),
+    let Size { width, height } = match frame {
+        Frame::Square => Size::square(imgsz),
+        Frame::Rectangle => {
+            smallest_frame(std::iter::once(Size { width: size[0], height: size[1] }))
+        }
     };
     let (left, top) = ((width - size[0]) / 2, (height - size[1]) / 2);
     let mut framed = Picture::filled(width, height, [PADDING; 3]);
@@ -72,6 +75,13 @@ pub fn place(
     }
     let scale = std::array::from_fn(|i| size[i] as f32 / original[i] as f32);
     (framed, Placement { scale, pad: [left as f32, top as f32], original })
+}
+
+/// The smallest frame that holds each of `pictures`, which may be one.
+pub fn smallest_frame(pictures: impl Iterator<Item = Size>) -> Size {
+    let (width, height) =
+        pictures.fold((0, 0), |(w, h), size| (size.width.max(w), size.height.max(h)));
+    Size { width: width.next_multiple_of(STRIDE), height: height.next_multiple_of(STRIDE) }
 }
 
 #[cfg(test)]

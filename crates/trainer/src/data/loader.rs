@@ -2,13 +2,14 @@
 //! and with pixels that do not depend on how many threads there are.
 
 use std::sync::Arc;
+use std::vec;
 
 use ybox_spec::config::TrainConfig;
 
 use super::augment::Augmented;
+use super::batching::{Batching, Planned};
 use super::ordered::Ordered;
-use super::random::epoch_order;
-use super::{Augmentation, DataError, Split};
+use super::{Augmentation, DataError, Size, Split};
 
 /// One labelled object of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,13 +21,12 @@ pub struct Target {
     pub bbox: [f32; 4],
 }
 
-/// `B` pictures of side `S`.
+/// `B` pictures of width `W` and height `H`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// `[B, 3, S, S]`: red, green, blue.
+    /// `[B, 3, H, W]`: red, green, blue.
     pub pixels: Vec<u8>,
-    /// `S`.
-    pub size: u32,
+    pub size: Size,
     /// Ordered by picture.
     pub targets: Vec<Target>,
     /// Which samples of the split these are; `B` of them.
@@ -37,6 +37,7 @@ pub struct Batch {
 pub struct Loader {
     split: Arc<Split>,
     augmentation: Arc<Augmentation>,
+    batching: Batching,
     batch: usize,
     workers: usize,
 }
@@ -44,12 +45,17 @@ pub struct Loader {
 impl Loader {
     pub fn new(split: Arc<Split>, config: &TrainConfig, workers: usize) -> Self {
         let augmentation = Arc::new(Augmentation::from(config));
-        Self { split, augmentation, batch: config.batch.max(1) as usize, workers }
+        let batch = config.batch.max(1) as usize;
+        let batching = match config.rect {
+            true => Batching::rectangles(&split, batch),
+            false => Batching::Squares { batch },
+        };
+        Self { split, augmentation, batching, batch, workers }
     }
 
-    /// Batches of an epoch; the last one may be smaller than the others.
+    /// Batches of an epoch; one may be smaller than the others, the last if they are squares.
     pub fn batches(&self) -> usize {
-        self.split.len().div_ceil(self.batch)
+        self.batching.count(self.split.len())
     }
 
     /// Epoch `epoch`, from 0.
@@ -59,39 +65,33 @@ impl Loader {
 
     /// Epoch `epoch` without its first `skipped` batches.
     pub fn epoch_from(&self, epoch: u32, skipped: usize) -> Result<Batches, DataError> {
-        let order = epoch_order(self.augmentation.seed, epoch, self.split.len());
-        let start = (skipped * self.batch).min(order.len());
-        let order: Arc<[usize]> = order[start..].into();
         let (split, augmentation) = (Arc::clone(&self.split), Arc::clone(&self.augmentation));
-        let jobs = Arc::clone(&order);
+        let mut planned = self.batching.plan(&split, &augmentation, epoch);
+        planned.drain(..skipped.min(planned.len()));
+        let jobs: Vec<_> = planned
+            .iter()
+            .flat_map(|batch| batch.indices.iter().map(|index| (*index, batch.sizes)))
+            .collect();
         // A whole batch can wait while a step runs, and every thread has work meanwhile.
         let window = self.batch + 2 * self.workers;
-        let batch = self.batch;
-        let sides: Arc<[u32]> =
-            (skipped..self.batches()).map(|b| augmentation.side_of(epoch, b)).collect();
-        let side_of_job = Arc::clone(&sides);
-        let samples = Ordered::start(order.len(), self.workers, window, move |i| {
-            augmentation.apply_sized(&split, jobs[i], epoch, side_of_job[i / batch])
+        let samples = Ordered::start(jobs.len(), self.workers, window, move |i| {
+            let (index, sizes) = jobs[i];
+            augmentation.apply_sized(&split, index, epoch, sizes)
         })?;
-        Ok(Batches { samples, order, taken: 0, batch, sides })
+        Ok(Batches { samples, planned: planned.into_iter() })
     }
 }
 
 /// The batches of one epoch. Ends after an error.
 pub struct Batches {
     samples: Ordered<Augmented>,
-    order: Arc<[usize]>,
-    taken: usize,
-    batch: usize,
-    /// By batch.
-    sides: Arc<[u32]>,
+    planned: vec::IntoIter<Planned>,
 }
 
 impl Batches {
-    fn collect_batch(&mut self, indices: &[usize]) -> Result<Batch, DataError> {
-        let side = self.sides[self.taken / self.batch];
-        let sample_len = 3 * side as usize * side as usize;
-        let mut pixels = Vec::with_capacity(indices.len() * sample_len);
+    fn collect_batch(&mut self, Planned { indices, sizes }: Planned) -> Result<Batch, DataError> {
+        let size = sizes.output;
+        let mut pixels = Vec::with_capacity(indices.len() * 3 * size.area());
         let mut targets = Vec::new();
         for (image, sample) in self.samples.by_ref().take(indices.len()).enumerate() {
             let sample = sample?;
@@ -99,7 +99,7 @@ impl Batches {
             let objects = sample.objects.into_iter();
             targets.extend(objects.map(|o| Target { image, class: o.class, bbox: o.bbox }));
         }
-        Ok(Batch { pixels, size: side, targets, indices: indices.to_vec() })
+        Ok(Batch { pixels, size, targets, indices })
     }
 }
 
@@ -107,14 +107,11 @@ impl Iterator for Batches {
     type Item = Result<Batch, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let order = Arc::clone(&self.order);
-        let end = (self.taken + self.batch).min(order.len());
-        let indices = &order[self.taken..end];
-        if indices.is_empty() {
-            return None;
+        let planned = self.planned.next()?;
+        let batch = self.collect_batch(planned);
+        if batch.is_err() {
+            self.planned = Vec::new().into_iter();
         }
-        let batch = self.collect_batch(indices);
-        self.taken = if batch.is_ok() { end } else { order.len() };
         Some(batch)
     }
 }

@@ -7,6 +7,7 @@
 
 mod annotations;
 pub mod augment;
+mod batching;
 pub mod cache;
 pub mod disk;
 pub mod evaluation;
@@ -14,7 +15,9 @@ pub mod letterbox;
 pub mod loader;
 pub mod ordered;
 pub mod random;
+pub mod rect;
 pub mod scan;
+pub mod size;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ pub use evaluation::{Prepared, prediction, validation};
 pub use letterbox::{Frame, Placement, letterbox};
 pub use loader::{Batch, Batches, Loader, Target};
 pub use scan::{Sample, ScanOptions, Split, scan, sources};
+pub use size::Size;
 pub use ybox_labels::{Code, Object, Polygon, Problem};
 pub use ybox_picture::Picture;
 

@@ -15,7 +15,7 @@ use super::annotations::{self, Annotation};
 use super::cache::{Content, PictureCache};
 use super::disk::{DiskCache, Kept};
 use super::ordered::Ordered;
-use super::{Code, DataError, Object, Picture, Polygon, Problem};
+use super::{Code, DataError, Object, Picture, Polygon, Problem, Size};
 
 #[derive(Debug, Clone)]
 pub struct ScanOptions {
@@ -101,6 +101,12 @@ impl Split {
     /// Makes every object one of class 0.
     pub fn merge_classes(&mut self) {
         self.samples.iter_mut().flat_map(|s| &mut s.objects).for_each(|object| object.class = 0);
+    }
+
+    /// Of the upright original of sample `index`.
+    pub fn size(&self, index: usize) -> Size {
+        let sample = &self.samples[index];
+        Size { width: sample.width, height: sample.height }
     }
 
     /// Sample `index`, scaled so that its longer side is `imgsz`.

@@ -3,7 +3,7 @@
 
 use ybox_picture::{LabelledBox, PER_SHEET, TILE_SIDE, draw_boxes, resize_to_fit, sheet};
 
-use crate::data::{Batch, DataError, Picture, Split};
+use crate::data::{Batch, DataError, Picture, Size, Split};
 use crate::eval::Evaluator;
 
 /// Fainter boxes would cover the picture.
@@ -18,14 +18,15 @@ pub enum Boxes {
 
 /// The first pictures of `batch`. `names`: the classes, by number.
 pub fn batch(batch: &Batch, names: &[String]) -> Picture {
-    let side = batch.size;
-    let len = 3 * side as usize * side as usize;
+    let Size { width, height } = batch.size;
+    let (side, len) = (batch.size.longer(), 3 * batch.size.area());
     let tiles = batch.pixels.chunks_exact(len).take(PER_SHEET).enumerate().map(|(i, planes)| {
-        let picture = resize_to_fit(Picture::from_planes(side, side, planes), side.min(TILE_SIDE));
-        let scale = picture.width() as f32;
+        let picture =
+            resize_to_fit(Picture::from_planes(width, height, planes), side.min(TILE_SIDE));
+        let scale = [picture.width() as f32, picture.height() as f32];
         let of_picture = batch.targets.iter().filter(|target| target.image == i);
         let boxes = of_picture.map(|t| {
-            let [x, y, w, h] = t.bbox.map(|v| v * scale);
+            let [x, y, w, h] = std::array::from_fn(|i| t.bbox[i] * scale[i % 2]);
             let corners = [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
             LabelledBox { class: t.class, corners, label: name(names, t.class) }
         });
@@ -100,12 +101,27 @@ mod tests {
     fn a_batch_is_a_sheet_of_its_pictures_with_their_boxes() {
         let planes = vec![200; 5 * 3 * 64 * 64];
         let targets = vec![Target { image: 4, class: 1, bbox: [0.5, 0.5, 0.5, 0.5] }];
-        let batch = Batch { pixels: planes, size: 64, targets, indices: vec![0; 5] };
+        let batch = Batch { pixels: planes, size: Size::square(64), targets, indices: vec![0; 5] };
         let picture = super::batch(&batch, &["a".into(), String::new()]);
         assert_eq!((picture.width(), picture.height()), (4 * 68 + 4, 2 * 68 + 4));
         // The fifth picture begins the second row.
         assert_eq!(picture.pixel(4 + 16, 72 + 16), colour(1));
         assert_eq!(picture.pixel(4 + 30, 72 + 30), [200; 3]);
         assert_eq!(picture.pixel(72 + 16, 72 + 16), [255; 3]);
+    }
+
+    #[test]
+    fn boxes_follow_the_sides_of_a_rectangle() {
+        let size = Size { width: 64, height: 32 };
+        let targets = vec![Target { image: 0, class: 1, bbox: [0.5, 0.5, 0.5, 0.5] }];
+        let batch = Batch { pixels: vec![200; 3 * size.area()], size, targets, indices: vec![0] };
+        let picture = super::batch(&batch, &["a".into(), String::new()]);
+        let coloured = |x, y| picture.pixel(x, y) == colour(1);
+        let places = (0..picture.height()).flat_map(|y| (0..picture.width()).map(move |x| (x, y)));
+        let found: Vec<_> = places.filter(|&(x, y)| coloured(x, y)).collect();
+        let xs = || found.iter().map(|place| place.0);
+        let ys = || found.iter().map(|place| place.1);
+        let extent = [xs().min(), ys().min(), xs().max(), ys().max()].map(Option::unwrap);
+        assert_eq!((extent[2] - extent[0], extent[3] - extent[1]), (31, 15), "{extent:?}");
     }
 }

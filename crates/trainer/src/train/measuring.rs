@@ -134,7 +134,7 @@ pub fn measure(
     Ok(step + multiple * state)
 }
 
-/// Side of the largest pictures that `multi_scale` makes.
+/// Side of the largest pictures that `multi_scale` makes; rectangles lie within that square.
 fn largest_side(config: &TrainConfig) -> i64 {
     let side = f64::from(config.imgsz) * (1.0 + config.multi_scale);
     (side / 32.0).ceil() as i64 * 32

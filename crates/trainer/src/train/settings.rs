@@ -14,6 +14,8 @@ use crate::optim::schedule::Effective;
 /// The strengths of the augmentations on given data.
 pub struct Augmentations {
     full: Strengths,
+    /// Pictures should be mixed, and are in rectangles.
+    mixes_in_vain: bool,
     plan: AugmentPlan,
     has_polygons: bool,
 }
@@ -22,6 +24,7 @@ impl Augmentations {
     pub fn of(config: &TrainConfig, train: &Split) -> Self {
         Self {
             full: Strengths::of(config),
+            mixes_in_vain: config.rect && Strengths::asked(config).mixes(),
             plan: AugmentPlan::of(config),
             has_polygons: train.has_polygons(),
         }
@@ -40,8 +43,16 @@ impl Augmentations {
         }
     }
 
-    /// A note where copy-paste is asked for and no object can be copied.
+    /// A note where pictures should be mixed in rectangles, and where copy-paste is asked for and no
+    /// object can be copied.
     pub fn note_what_does_nothing(&self, emit: &mut Emitter) {
+        if self.mixes_in_vain {
+            emit.note(
+                "rect-without-mixing",
+                "rect=true: mosaic, mixup and copy_paste are 0, as each picture stays alone in the \
+                 rectangle of its batch; close_mosaic does nothing",
+            );
+        }
         if self.full.copy_paste > 0.0 && !self.has_polygons {
             emit.note(
                 "copy-paste-without-polygons",

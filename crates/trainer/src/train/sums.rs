@@ -14,7 +14,7 @@ use crate::progress::Phase;
 pub struct Sums {
     pub batches: u64,
     pub images: u64,
-    /// Objects and size of pictures of the last one.
+    /// Objects and longer side of pictures of the last one.
     pub instances: u64,
     imgsz: u32,
     /// Over the batches whose losses were read.
@@ -30,7 +30,7 @@ impl Sums {
         self.batches += 1;
         self.images += batch.indices.len() as u64;
         self.instances = batch.targets.len() as u64;
-        self.imgsz = batch.size;
+        self.imgsz = batch.size.longer();
     }
 
     /// Adds the losses of `batches`.

@@ -17,16 +17,16 @@ pub fn transform(objects: &[Placed], tilt: &Tilt, affine: &Affine) -> Vec<Object
 }
 
 fn transform_one(object: &Placed, tilt: &Tilt, affine: &Affine) -> Option<Object> {
-    let side = f64::from(affine.side);
-    let corners = clip(bounds(&tilt.outline(object.corners), affine), [side; 2]);
-    let (before, after) = (size(object.corners), size(corners));
+    let limits = affine.size.sides().map(f64::from);
+    let corners = clip(bounds(&tilt.outline(object.corners), affine), limits);
+    let (before, after) = (sides(object.corners), sides(corners));
     let area_before = before[0] * before[1] * affine.scale * affine.scale;
     let aspect = (after[0] / after[1]).max(after[1] / after[0]);
     let kept = after[0] > MIN_SIDE
         && after[1] > MIN_SIDE
         && after[0] * after[1] > MIN_AREA_LEFT * area_before
         && aspect < MAX_ASPECT;
-    kept.then(|| Object { class: object.class, bbox: share(corners, side) })
+    kept.then(|| Object { class: object.class, bbox: share(corners, limits) })
 }
 
 /// The upright rectangle around transformed points.
@@ -38,21 +38,22 @@ fn bounds(points: &[(f64, f64)], affine: &Affine) -> [f64; 4] {
         .fold(start, |b, (x, y)| [b[0].min(x), b[1].min(y), b[2].max(x), b[3].max(y)])
 }
 
-fn size(corners: [f64; 4]) -> [f64; 2] {
+fn sides(corners: [f64; 4]) -> [f64; 2] {
     [corners[2] - corners[0], corners[3] - corners[1]]
 }
 
-fn share([left, top, right, bottom]: [f64; 4], side: f64) -> [f32; 4] {
-    [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top]
-        .map(|v| (v / side) as f32)
+fn share([left, top, right, bottom]: [f64; 4], limits: [f64; 2]) -> [f32; 4] {
+    let pixels = [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top];
+    std::array::from_fn(|i| (pixels[i] / limits[i % 2]) as f32)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Size;
     use super::*;
 
     fn kept(corners: [f64; 4]) -> bool {
-        let affine = Affine::centred([200, 200], 200);
+        let affine = Affine::centred(Size::square(200), Size::square(200));
         !transform(&[Placed { class: 0, corners }], &Tilt::NONE, &affine).is_empty()
     }
 
@@ -67,9 +68,13 @@ mod tests {
 
     #[test]
     fn boxes_are_clipped_and_normalised() {
-        let affine = Affine::centred([200, 200], 100);
         let placed = Placed { class: 4, corners: [40.0, 60.0, 90.0, 80.0] };
-        let object = Object { class: 4, bbox: [0.2, 0.2, 0.4, 0.2] };
-        assert_eq!(transform(&[placed], &Tilt::NONE, &affine), [object]);
+        for (size, bbox) in
+            [((100, 100), [0.2, 0.2, 0.4, 0.2]), ((100, 80), [0.2, 0.125, 0.4, 0.25])]
+        {
+            let affine = Affine::centred(Size::square(200), size.into());
+            let object = Object { class: 4, bbox };
+            assert_eq!(transform(&[placed], &Tilt::NONE, &affine), [object]);
+        }
     }
 }

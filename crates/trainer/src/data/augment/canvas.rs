@@ -3,7 +3,7 @@
 
 use ybox_picture::PADDING;
 
-use super::super::{Object, Picture};
+use super::super::{Object, Picture, Size};
 
 /// Half-open: `left <= x < right`, `top <= y < bottom`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,13 @@ impl<'a> Canvas<'a> {
         Self { width, height, tiles: Vec::new(), objects: Vec::new() }
     }
 
-    /// One picture in the middle of a square, as letterboxing places it.
-    pub fn centred(picture: &'a Picture, objects: &[Object], side: u32) -> Self {
-        let margin = |inner: u32| (i64::from(side) - i64::from(inner)).div_euclid(2);
-        let mut canvas = Self::new(side, side);
-        canvas.add(picture, objects, margin(picture.width()), margin(picture.height()));
+    /// One picture in the middle, as letterboxing places it.
+    pub fn centred(picture: &'a Picture, objects: &[Object], size: Size) -> Self {
+        let margin = |all: u32, inner: u32| (i64::from(all) - i64::from(inner)).div_euclid(2);
+        let left = margin(size.width, picture.width());
+        let top = margin(size.height, picture.height());
+        let mut canvas = Self::new(size.width, size.height);
+        canvas.add(picture, objects, left, top);
         canvas
     }
 

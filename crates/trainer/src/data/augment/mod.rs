@@ -27,7 +27,7 @@ use self::hsv::{Hsv, HsvRange};
 use self::perspective::Tilt;
 use super::letterbox::STRIDE;
 use super::random::{Purpose, Random};
-use super::{DataError, Object, Picture, Split};
+use super::{DataError, Object, Picture, Size, Split};
 
 /// Set in the key of a sample that is mixed into another one, so that it is not drawn as it is for
 /// itself.
@@ -37,18 +37,26 @@ const PARTNER: u64 = 1 << 63;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmentation {
     pub seed: u64,
-    /// Side of a training picture, before [`Augmentation::side_of`].
+    /// Longer side of a training picture, before [`Augmentation::side_of`].
     pub side: u32,
     plan: AugmentPlan,
     /// Share by which the side may change.
     multi_scale: f64,
 }
 
-/// A square training picture as planes `[3, side, side]` and the objects in it.
+/// A training picture as planes `[3, height, width]` and the objects in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmented {
     pub planes: Vec<u8>,
     pub objects: Vec<Object>,
+}
+
+/// How large a picture is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Where it is laid out, at its longer side before [`Augmentation::side_of`].
+    pub frame: Size,
+    pub output: Size,
 }
 
 impl From<&TrainConfig> for Augmentation {
@@ -63,7 +71,7 @@ impl From<&TrainConfig> for Augmentation {
 }
 
 impl Augmentation {
-    /// Side of the pictures of batch `batch` of epoch `epoch`, both from 0: a multiple of
+    /// Longer side of the pictures of batch `batch` of epoch `epoch`, both from 0: a multiple of
     /// [`STRIDE`].
     pub fn side_of(&self, epoch: u32, batch: usize) -> u32 {
         if self.multi_scale == 0.0 {
@@ -76,21 +84,22 @@ impl Augmentation {
         STRIDE * (low + random.below(u64::from(high - low) + 1) as u32)
     }
 
-    /// Sample `index` of `split` as epoch `epoch` (from 0) sees it.
+    /// Sample `index` of `split` as epoch `epoch` (from 0) sees it, in a square.
     pub fn apply(&self, split: &Split, index: usize, epoch: u32) -> Result<Augmented, DataError> {
-        self.apply_sized(split, index, epoch, self.side)
+        let square = Size::square(self.side);
+        self.apply_sized(split, index, epoch, Sizes { frame: square, output: square })
     }
 
-    /// The same with sides of `side`.
+    /// The same with other sizes.
     pub fn apply_sized(
         &self,
         split: &Split,
         index: usize,
         epoch: u32,
-        side: u32,
+        sizes: Sizes,
     ) -> Result<Augmented, DataError> {
         let strengths = self.plan.at(epoch);
-        let stage = Stage { split, strengths, side: self.side, output: side };
+        let stage = Stage { split, strengths, sizes };
         let streams = |key| move |purpose| Random::new(self.seed, epoch, key, purpose);
         let random = streams(index as u64);
         let mut sample = stage.lay_out(index, &random)?;
@@ -109,10 +118,7 @@ impl Augmentation {
 struct Stage<'a> {
     split: &'a Split,
     strengths: Strengths,
-    /// Longer side of the pictures that are laid out.
-    side: u32,
-    /// Side of what comes out.
-    output: u32,
+    sizes: Sizes,
 }
 
 impl Stage<'_> {
@@ -133,9 +139,9 @@ impl Stage<'_> {
             |i: usize| (pictures[i].as_ref(), self.split.samples[members[i]].objects.as_slice());
         let canvas = if members.len() == 1 {
             let (picture, objects) = member(0);
-            Canvas::centred(picture, objects, self.side)
+            Canvas::centred(picture, objects, self.sizes.frame)
         } else {
-            mosaic::lay_out(std::array::from_fn(member), self.side, &mut mosaic)
+            mosaic::lay_out(std::array::from_fn(member), self.sizes.frame.longer(), &mut mosaic)
         };
         let copies = random(Purpose::CopyPaste);
         Ok(match self.paste(&canvas, &members, copies) {
@@ -168,15 +174,15 @@ impl Stage<'_> {
     /// From the canvas to the output: tilt and affine transform.
     fn move_all(&self, canvas: &Canvas, random: &impl Fn(Purpose) -> Random) -> Augmented {
         let now = &self.strengths;
-        let size = [canvas.width, canvas.height];
+        let size = Size { width: canvas.width, height: canvas.height };
         let range = AffineRange {
             degrees: now.degrees,
             translate: now.translate,
             scale: now.scale,
             shear: now.shear,
         };
-        let affine = Affine::draw(&range, size, self.side, &mut random(Purpose::Affine));
-        let affine = affine.resized(self.output);
+        let affine = Affine::draw(&range, size, self.sizes.frame, &mut random(Purpose::Affine));
+        let affine = affine.resized(self.sizes.output);
         let tilt = Tilt::draw(now.perspective, size, &mut random(Purpose::Perspective));
         Augmented {
             planes: render::render_tilted(canvas, &tilt, &affine),
@@ -190,10 +196,10 @@ impl Stage<'_> {
         Hsv::draw(&range, &mut random(Purpose::Hsv)).apply(&mut sample.planes);
         let mut flips = random(Purpose::Flip);
         if flips.chance(now.flipud) {
-            flip::vertically(&mut sample.planes, &mut sample.objects, self.output);
+            flip::vertically(&mut sample.planes, &mut sample.objects, self.sizes.output);
         }
         if flips.chance(now.fliplr) {
-            flip::horizontally(&mut sample.planes, &mut sample.objects, self.output);
+            flip::horizontally(&mut sample.planes, &mut sample.objects, self.sizes.output);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Random perspective: the canvas is tilted about its middle before the affine transform, so that
 //! one side comes nearer and the other recedes.
 
+use super::super::Size;
 use super::super::random::Random;
 
 /// What is nearer to the eye than this share of the canvas's distance lies far outside the output,
@@ -19,9 +20,9 @@ impl Tilt {
     pub const NONE: Self = Self { middle: [0.0; 2], by: [0.0; 2] };
 
     /// Draws both changes of depth, at most `strength`.
-    pub fn draw(strength: f64, canvas: [u32; 2], random: &mut Random) -> Self {
+    pub fn draw(strength: f64, canvas: Size, random: &mut Random) -> Self {
         let by = [(); 2].map(|()| random.uniform(-strength, strength));
-        Self { middle: canvas.map(|side| f64::from(side) / 2.0), by }
+        Self { middle: canvas.sides().map(|side| f64::from(side) / 2.0), by }
     }
 
     pub fn is_none(&self) -> bool {
@@ -83,7 +84,7 @@ mod tests {
     fn a_tilt_is_undone() {
         for sample in 0..100 {
             let mut random = Random::new(0, 0, sample, Purpose::Perspective);
-            let tilt = Tilt::draw(0.001, [640, 640], &mut random);
+            let tilt = Tilt::draw(0.001, Size::square(640), &mut random);
             for point in [(0.0, 0.0), (320.0, 320.0), (600.0, 30.0)] {
                 let (x, y) = tilt.divide(point, tilt.depth(point));
                 let (u, v) = tilt.seen_at(x, y).unwrap();
@@ -94,7 +95,8 @@ mod tests {
 
     #[test]
     fn no_strength_moves_nothing() {
-        let tilt = Tilt::draw(0.0, [64, 64], &mut Random::new(0, 0, 0, Purpose::Perspective));
+        let tilt =
+            Tilt::draw(0.0, Size::square(64), &mut Random::new(0, 0, 0, Purpose::Perspective));
         assert!(tilt.is_none());
         assert_eq!(tilt.seen_at(3.0, 60.0), Some((3.0, 60.0)));
         let corners = [(1.0, 2.0), (3.0, 2.0), (3.0, 4.0), (1.0, 4.0)];

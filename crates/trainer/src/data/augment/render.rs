@@ -27,20 +27,20 @@ const ROUNDING: i64 = 1 << (FRACTION - WEIGHT - 1);
 /// nearly a line has them.
 const FARTHEST: f64 = (1u64 << 29) as f64;
 
-/// The output as planes `[3, side, side]`.
+/// The output as planes `[3, height, width]`.
 pub fn render(canvas: &Canvas, affine: &Affine) -> Vec<u8> {
-    let side = affine.side as usize;
-    let mut planes = vec![PADDING; 3 * side * side];
+    let (width, area) = (affine.size.width as usize, affine.size.area());
+    let mut planes = vec![PADDING; 3 * area];
     let inverse = affine.inverse();
     if !is_representable(&inverse) {
         return planes;
     }
-    let (red, rest) = planes.split_at_mut(side * side);
-    let (green, blue) = rest.split_at_mut(side * side);
+    let (red, rest) = planes.split_at_mut(area);
+    let (green, blue) = rest.split_at_mut(area);
     let rows = red
-        .chunks_exact_mut(side)
-        .zip(green.chunks_exact_mut(side))
-        .zip(blue.chunks_exact_mut(side));
+        .chunks_exact_mut(width)
+        .zip(green.chunks_exact_mut(width))
+        .zip(blue.chunks_exact_mut(width));
     let mut levels: Vec<_> = canvas.tiles.iter().map(|_| Level::default()).collect();
     for (y, ((r, g), b)) in rows.enumerate() {
         let line = Line::of_row(&inverse, y);
@@ -57,25 +57,25 @@ pub fn render_tilted(canvas: &Canvas, tilt: &Tilt, affine: &Affine) -> Vec<u8> {
     if tilt.is_none() {
         return render(canvas, affine);
     }
-    let side = affine.side as usize;
-    let mut planes = vec![PADDING; 3 * side * side];
+    let (width, area) = (affine.size.width as usize, affine.size.area());
+    let mut planes = vec![PADDING; 3 * area];
     let inverse = affine.inverse();
-    for place in 0..side * side {
-        let (x, y) = ((place % side) as f64 + 0.5, (place / side) as f64 + 0.5);
+    for place in 0..area {
+        let (x, y) = ((place % width) as f64 + 0.5, (place / width) as f64 + 0.5);
         let (u, v) = inverse.map(x, y);
         let Some((u, v)) = tilt.seen_at(u, v) else { continue };
         if u.abs() < FARTHEST && v.abs() < FARTHEST {
             let [u, v] = [u, v].map(|p| fixed(p - 0.5) + ROUNDING);
             let rgb = blend_on_canvas(canvas, u, v);
-            (0..3).for_each(|c| planes[c * side * side + place] = rgb[c]);
+            (0..3).for_each(|c| planes[c * area + place] = rgb[c]);
         }
     }
     planes
 }
 
 fn is_representable(inverse: &Affine) -> bool {
-    let side = f64::from(inverse.side);
-    let corners = [(0.0, 0.0), (side, 0.0), (0.0, side), (side, side)];
+    let [width, height] = inverse.size.sides().map(f64::from);
+    let corners = [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)];
     corners.into_iter().all(|(x, y)| {
         let (u, v) = inverse.map(x, y);
         u.abs() < FARTHEST && v.abs() < FARTHEST
@@ -242,6 +242,7 @@ fn rounded(sum: u32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Size;
     use super::super::super::random::{Purpose, Random};
     use super::super::affine::AffineRange;
     use super::super::mosaic;
@@ -255,11 +256,11 @@ mod tests {
 
     /// Every pixel by the definition, from the painted canvas in floating point.
     fn reference(canvas: &Canvas, affine: &Affine) -> Vec<f64> {
-        let side = affine.side as usize;
+        let [width, height] = affine.size.sides().map(|side| side as usize);
         let inverse = affine.inverse();
-        let mut planes = vec![0.0; 3 * side * side];
-        for y in 0..side {
-            for x in 0..side {
+        let mut planes = vec![0.0; 3 * width * height];
+        for y in 0..height {
+            for x in 0..width {
                 let (u, v) = inverse.map(x as f64 + 0.5, y as f64 + 0.5);
                 let round = |p: f64| ((p - 0.5) * 256.0 + 0.5).floor() / 256.0;
                 let (u, v) = (round(u), round(v));
@@ -267,7 +268,7 @@ mod tests {
                 let (fx, fy) = (u - u.floor(), v - v.floor());
                 for c in 0..3 {
                     let get = |dx, dy| f64::from(canvas.pixel(x0 + dx, y0 + dy)[c]);
-                    planes[c * side * side + y * side + x] = get(0, 0) * (1.0 - fx) * (1.0 - fy)
+                    planes[(c * height + y) * width + x] = get(0, 0) * (1.0 - fx) * (1.0 - fy)
                         + get(1, 0) * fx * (1.0 - fy)
                         + get(0, 1) * (1.0 - fx) * fy
                         + get(1, 1) * fx * fy;
@@ -287,7 +288,8 @@ mod tests {
             let mut random = Random::new(0, 0, sample, Purpose::Mosaic);
             let members = std::array::from_fn(|i| (&pictures[i], &[][..]));
             let canvas = mosaic::lay_out(members, 64, &mut random);
-            let affine = Affine::draw(&range, [128, 128], 64, &mut random);
+            let size = [(64, 64), (64, 96), (96, 32)][sample as usize % 3].into();
+            let affine = Affine::draw(&range, Size::square(128), size, &mut random);
             let expected = reference(&canvas, &affine);
             // A position on the verge of a 256th may round either way: one level of slack, rarely.
             let off = |(got, want): &(u8, f64)| (f64::from(*got) - want).abs() > 0.501;
@@ -304,10 +306,10 @@ mod tests {
         let canvas =
             mosaic::lay_out(std::array::from_fn(|i| (&pictures[i], &[][..])), 64, &mut random);
         let range = AffineRange { degrees: 20.0, ..Default::default() };
-        let affine = Affine::draw(&range, [128, 128], 64, &mut random);
+        let affine = Affine::draw(&range, Size::square(128), Size::square(64), &mut random);
         let plain = render(&canvas, &affine);
         let off = |strength| {
-            let tilt = Tilt::draw(strength, [128, 128], &mut random);
+            let tilt = Tilt::draw(strength, Size::square(128), &mut random);
             let tilted = render_tilted(&canvas, &tilt, &affine);
             tilted.iter().zip(&plain).filter(|(a, b)| a.abs_diff(**b) > 8).count()
         };
@@ -319,12 +321,14 @@ mod tests {
     #[test]
     fn the_centred_transform_copies_the_canvas() {
         let picture = noise(32, 20, 5);
-        let canvas = Canvas::centred(&picture, &[], 32);
-        let planes = render(&canvas, &Affine::centred([32, 32], 32));
-        let out = Picture::from_planes(32, 32, &planes);
-        for y in 0..32 {
-            for x in 0..32 {
-                assert_eq!(out.pixel(x, y), canvas.pixel(i64::from(x), i64::from(y)));
+        for size in [Size::square(32), Size { width: 32, height: 64 }] {
+            let canvas = Canvas::centred(&picture, &[], size);
+            let planes = render(&canvas, &Affine::centred(size, size));
+            let out = Picture::from_planes(size.width, size.height, &planes);
+            for y in 0..size.height {
+                for x in 0..size.width {
+                    assert_eq!(out.pixel(x, y), canvas.pixel(i64::from(x), i64::from(y)));
+                }
             }
         }
     }
@@ -332,11 +336,11 @@ mod tests {
     #[test]
     fn a_transform_onto_a_line_gives_grey() {
         let picture = noise(8, 8, 6);
-        let canvas = Canvas::centred(&picture, &[], 8);
+        let canvas = Canvas::centred(&picture, &[], Size::square(8));
         for matrix in
             [[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [0.0; 6], [1.0, 1.0, 0.0, 1.0, 1.0 + 1e-12, 0.0]]
         {
-            let affine = Affine { matrix, scale: 1.0, side: 8 };
+            let affine = Affine { matrix, scale: 1.0, size: Size::square(8) };
             assert_eq!(render(&canvas, &affine), [PADDING; 3 * 64]);
         }
     }
