@@ -90,7 +90,7 @@ enum Verb {
     Gc(gc::Args),
     /// Make and check data sets
     Data(data::Args),
-    /// Make keys to sign images with
+    /// Make keys to sign images and runs with
     Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
