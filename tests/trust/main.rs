@@ -17,4 +17,5 @@ mod run_statement;
 #[allow(dead_code, reason = "each test binary uses its own part of it")]
 #[path = "../registry/server.rs"]
 mod server;
+mod signed_run;
 mod signing;
