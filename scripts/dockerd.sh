@@ -2,7 +2,8 @@
 # A private Docker daemon for tests: everything it owns lies under DIR, and it lives in network and
 # mount namespaces of its own, so that neither the docker0 of a running daemon nor the host's
 # mounts are touched. Needs root, no init system. Containers get no outside network, and images
-# can't be pulled through it.
+# can be pulled only from a registry that somebody starts in the daemon's network namespace:
+#   nsenter --net=/proc/$(cat DIR/pid)/ns/net docker-registry serve CONFIG
 #
 #   scripts/dockerd.sh start DIR    prints DOCKER_HOST=unix://DIR/docker.sock once it answers
 #   scripts/dockerd.sh stop DIR     stops it, and removes what it left in DIR
@@ -22,14 +23,14 @@ alive() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 answers() { alive && grep -q 'API listen on' "$dir/log" 2>/dev/null; }
 
 install_docker() {
-    command -v dockerd >/dev/null && return
+    command -v dockerd >/dev/null && command -v ip >/dev/null && return
     say "installing docker.io"
     apt-get update -qq
     # From Debian 13 on the client is a package of its own.
     client=$(apt-cache pkgnames docker-cli | grep -x docker-cli || true)
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends docker.io $client >/dev/null
+        apt-get install -qq -y --no-install-recommends docker.io iproute2 $client >/dev/null
     command -v dockerd >/dev/null || die "docker.io did not bring dockerd"
 }
 
@@ -52,7 +53,7 @@ launch() {
     echo '{}' >"$dir/daemon.json"
     rm -f "$dir/pid" "$dir/docker.pid" "$dir/docker.sock"
     setsid unshare --net --mount --propagation slave \
-        sh -c 'echo $$ >"$1/pid"; dir=$1; shift; exec "$@"' sh "$dir" \
+        sh -c 'echo $$ >"$1/pid"; shift; ip link set lo up; exec "$@"' sh "$dir" \
         dockerd --config-file "$dir/daemon.json" --host "unix://$dir/docker.sock" \
         --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" \
         --iptables=false --ip-forward=false --ip-masq=false \

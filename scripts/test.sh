@@ -43,6 +43,8 @@ say "the oracle for COCO metrics"
 scripts/oracle-venv.sh
 say "the oracle for signatures"
 scripts/cosign.sh
+say "a registry that lists referrers"
+scripts/referrers-registry.sh
 
 say "the image"
 target/release/ybox build cpu

@@ -124,7 +124,8 @@ fn bytes_all_over_the_record_count() {
     let path = folder.join("run.json");
     let size = fs::metadata(&path).unwrap().len() as isize;
     let store = place.store();
-    let subject = Subject { folder: folder.clone(), expected: None, data: None, deep: false };
+    let subject =
+        Subject { folder: folder.clone(), expected: None, data: None, deep: false, policy: None };
     // One in five: all of them pass too, in five times the time.
     for at in (0..size).step_by(5).chain([size - 1]) {
         let before = flip(&path, at);
@@ -200,7 +201,7 @@ fn deep_does_not_believe_what_is_remembered() {
         fs::write(&memory, text.replace(&from, &to)).unwrap();
     }
     assert_eq!(place.verify(&folder).items(Check::is_bad), ["data labels/val/3.txt"]);
-    let deep = Subject { folder, expected: None, data: None, deep: true };
+    let deep = Subject { folder, expected: None, data: None, deep: true, policy: None };
     assert!(place.verify_as(deep).passes());
 }
 
@@ -209,7 +210,8 @@ fn an_image_is_read_again_when_touched_or_by_a_deep_look() {
     let place = Place::new();
     let folder = place.train().folder;
     let bad = |deep| {
-        let subject = Subject { folder: folder.clone(), expected: None, data: None, deep };
+        let subject =
+            Subject { folder: folder.clone(), expected: None, data: None, deep, policy: None };
         place.verify_as(subject).items(Check::is_bad).len()
     };
     std::thread::sleep(Duration::from_millis(4100));
@@ -276,8 +278,13 @@ fn a_forged_record_is_consistent_but_another_run() {
     record.outputs.artifacts[2].sha256 = digest;
     fs::write(folder.join("run.json"), record.seal().to_json()).unwrap();
     assert!(place.verify(&folder).passes());
-    let meant =
-        Subject { folder, expected: Some(finished.record.run_hash), data: None, deep: false };
+    let meant = Subject {
+        folder,
+        expected: Some(finished.record.run_hash),
+        data: None,
+        deep: false,
+        policy: None,
+    };
     assert_eq!(place.verify_as(meant).items(Check::is_bad), ["run hash given"]);
 }
 

@@ -53,7 +53,7 @@ fn runs(place: &Place, seed: u32) -> [PathBuf; 4] {
 
 fn deep(place: &Place, folder: &Path) -> Report {
     let folder = folder.to_owned();
-    place.verify_as(Subject { folder, expected: None, data: None, deep: true })
+    place.verify_as(Subject { folder, expected: None, data: None, deep: true, policy: None })
 }
 
 /// Every file below `folder` that has a bit to flip.

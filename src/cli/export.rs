@@ -1,18 +1,20 @@
 //! `ybox export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
+use ybox_spec::Digest;
+use ybox_spec::record::Artifact;
 
 use super::report::parcel;
 use super::{Context, ExitStatus};
 use crate::image::{Archive, Store, StoredImage};
-use crate::record::{Parcel, find_run_or_none};
+use crate::record::{ParcelError, SignedRun, find_run_or_none};
 use crate::ui::Failure;
 
 const AFTER_HELP: &str = "\
 One file with the image, its documents (bill of materials, provenance, lock) and its signatures; of a
-run also all that its record lists. `ybox import` checks all of it; `docker load`, `podman load` and
+run also all that its record lists, and its own signatures. `ybox import` checks all of it; `docker load`, `podman load` and
 `skopeo copy docker-archive:FILE` take the image out of it.";
 
 #[derive(Debug, clap::Args)]
@@ -29,17 +31,18 @@ pub struct Args {
 /// The run that goes along.
 struct Run {
     folder: PathBuf,
-    parcel: Parcel,
+    hash: Digest,
+    files: Vec<Artifact>,
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
     let store = Store::open(&context.settings)?;
     let (image, run) = find(&store, &args.what, context)?;
-    let files = run.as_ref().map(|run| (run.folder.as_path(), run.parcel.files.as_slice()));
+    let files = run.as_ref().map(|run| (run.folder.as_path(), run.files.as_slice()));
     let archive = Archive::carried(&store, &image, files)?;
     archive.write_file(&args.file)?;
     if let Some(run) = &run {
-        eprintln!("{}: run {}", args.what, run.parcel.record.run_hash);
+        eprintln!("{}: run {}", args.what, run.hash);
     }
     eprintln!("{}: {}", image.pinned(), DecimalBytes(archive.size()));
     println!("{}", args.file.display());
@@ -57,5 +60,19 @@ fn find(
     };
     let parcel = parcel(&folder, what)?;
     let image = store.find(&parcel.record.inputs.image.to_string())?;
-    Ok((image, Some(Run { folder, parcel })))
+    let (hash, mut files) = (parcel.record.run_hash, parcel.files);
+    files.extend(signatures(&folder, &files)?);
+    Ok((image, Some(Run { folder, hash, files })))
+}
+
+/// The signatures of a run, as long as its files are those that were signed.
+fn signatures(folder: &Path, files: &[Artifact]) -> Result<Option<Artifact>, ParcelError> {
+    match SignedRun::read(folder)? {
+        Some(signed) if signed.covers(files) => SignedRun::kept(folder).map(Some),
+        Some(_) => {
+            eprintln!("its signatures stay here: they are about other files than it has now");
+            Ok(None)
+        }
+        None => Ok(None),
+    }
 }

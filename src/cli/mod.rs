@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand};
 use ybox_spec::exit;
 
 use crate::settings::{self, Settings};
+use crate::trust::Policy;
 use crate::ui::download::Progress;
 use crate::ui::{Failure, Screen};
 
@@ -89,7 +90,7 @@ enum Verb {
     Gc(gc::Args),
     /// Make and check data sets
     Data(data::Args),
-    /// Make keys to sign images with
+    /// Make keys to sign images and runs with
     Key(key::Args),
     /// Convert weights from and to PyTorch's form
     Weights(weights::Args),
@@ -111,6 +112,13 @@ impl Context {
     /// Where progress and notes go: nowhere, for programs.
     pub fn screen(&self) -> Screen {
         if self.settings.json { Screen::silent() } else { Screen::stderr() }
+    }
+
+    /// Says of what has come from elsewhere that nobody was asked to believe it.
+    fn say_unchecked(&self, policy: Option<&Policy>) {
+        if policy.is_none() {
+            self.screen().say("there is no trust policy: no signature was checked");
+        }
     }
 
     /// Where the progress of transfers goes: nowhere, for programs.

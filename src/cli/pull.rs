@@ -52,6 +52,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         let pulled = repository.pull_admitted(&remote, &store, &local, policy, &progress).await?;
         Ok::<_, RegistryError>((remote, pulled))
     })?;
+    context.say_unchecked(policy.as_ref());
     show(&place, &remote, &pulled, start, context.settings.json);
     Ok(ExitStatus::Yes)
 }
@@ -99,18 +100,21 @@ pub(super) fn pull_run(
 ) -> Result<Arrived, Failure> {
     let (progress, screen) = (context.progress(), context.screen());
     let policy = Policy::of(&context.settings)?;
-    let pulled = record::Pulled::below(&context.directory()?)?;
+    let directory = context.directory()?;
     let (digest, folder, record) = context.runtime.block_on(async {
         let repository = connect(&context.settings, place, registry).await?;
-        let run = repository.find_run(place).await?;
-        let aside = pulled.aside(&run.digest);
+        let policy = policy.as_ref();
+        let run = repository.find_admitted_run(place, policy).await?;
+        let (digest, image) = (run.manifest.digest(), run.manifest.image);
+        let pulled = record::Pulled::below(&directory)?;
+        let aside = pulled.aside(&digest);
         let (record, received) = repository.pull_run(&run, &aside, &progress).await?;
         screen.say(&format!("received {} of the run", DecimalBytes(received)));
-        let policy = policy.as_ref();
-        repository.pull_image_of(&record, run.image, store, policy, &progress).await?;
+        repository.pull_image_of(&record, image, store, policy, &progress).await?;
         let folder = pulled.settle(&aside, &record.run_hash, &context.settings.home)?;
-        Ok::<_, RegistryError>((run.digest, folder, record))
+        Ok::<_, RegistryError>((digest, folder, record))
     })?;
+    context.say_unchecked(policy.as_ref());
     Ok(Arrived { folder, digest, name: place.name(), run_hash: record.run_hash })
 }
 

@@ -10,7 +10,7 @@ use super::key::PassphraseArgs;
 use super::report::parcel;
 use super::{Context, ExitStatus};
 use crate::image::{Store, StoredImage};
-use crate::record::find_run;
+use crate::record::{RunManifest, find_run};
 use crate::registry::{Place, RegistryError, Sent, connect};
 use crate::settings::RegistryFlags;
 use crate::trust::PrivateKey;
@@ -36,7 +36,7 @@ pub struct Args {
     /// run hash
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Sign the image with the private key in this file
+    /// Sign the image, and with --run the run too, with the private key in this file
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
     #[command(flatten)]
@@ -95,7 +95,9 @@ fn push_run(
     let (digest, sent) = context.runtime.block_on(async {
         let repository = connect(&context.settings, place, registry).await?;
         let image = repository.push_image_of(&parcel.record, store, key, &progress).await?;
-        repository.push_run(&folder, &parcel, image, &tag, &progress).await
+        let run = RunManifest::of(&parcel, image)?;
+        let sent = repository.push_run(&folder, &run, &tag, key, &progress).await?;
+        Ok::<_, RegistryError>((run.digest(), sent))
     })?;
     let name = format!("{}:{tag}", place.name());
     if context.settings.json {

@@ -116,7 +116,11 @@ fn fetch_image(
         match fetched {
             Err(RegistryError::NotFound(_)) => {}
             Err(error) if error.is_unavailable() => failed = failed.or(Some(error)),
-            fetched => return Ok(fetched?),
+            fetched => {
+                fetched?;
+                context.say_unchecked(policy.as_ref());
+                return Ok(());
+            }
         }
     }
     failed.map_or(Ok(()), |error| Err(error.into()))

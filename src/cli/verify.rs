@@ -9,11 +9,13 @@ use super::{Context, ExitStatus};
 use crate::image::Store;
 use crate::record::find_run;
 use crate::record::verify::{Subject, verify};
+use crate::trust::Policy;
 use crate::ui::{self, Failure};
 
 const AFTER_HELP: &str = "\
 A record shows by itself that nothing was changed by accident. That it is the run somebody meant is
-shown by --hash, with the run hash that they gave you.
+shown by --hash, with the run hash that they gave you, or by their signature: who signed a run that
+was pulled, imported or pushed is judged by the trust policy.
 
 Exit status: 0 everything that could be checked matches (the last line says what could not be);
 1 something differs; 2 bad usage or something unexpected.";
@@ -46,6 +48,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitStatus, Failure> {
         expected: args.hash,
         data: args.data,
         deep: args.deep,
+        policy: Policy::of(&context.settings)?,
     };
     let screen = context.screen();
     let bar = screen.bar("checking data", 0);

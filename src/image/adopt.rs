@@ -2,9 +2,12 @@
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest, MediaType};
 
-use super::oci::DOCKER_LAYER;
+use super::packing::Packing;
 use super::store::parse;
 use super::{ImageError, Reference, Store, StoredImage, oci};
+
+/// Docker's name of what OCI calls config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// The manifest of a stored image: what it says, its bytes, and how others refer to it.
 pub struct Described {
@@ -26,7 +29,9 @@ impl Store {
         let what = format!("the manifest {}", described.digest());
         let parsed: ImageManifest = parse(manifest, &what)?;
         oci::blobs(&parsed).try_for_each(|blob| self.check_there(blob))?;
-        parsed.layers().iter().try_for_each(check_layer)?;
+        for layer in parsed.layers() {
+            Packing::of(layer.media_type(), layer.digest().as_ref())?;
+        }
         let config = oci::digest_of(parsed.config())?;
         self.check_config(&config, &parsed)?;
         let failed = ImageError::io("write the image's manifest to the store");
@@ -75,16 +80,5 @@ impl Store {
         let what = format!("the config {digest}");
         let config: ImageConfiguration = parse(&self.blobs.read(digest)?, &what)?;
         oci::paired(manifest, &config, &what).map(drop)
-    }
-}
-
-fn check_layer(layer: &Descriptor) -> Result<(), ImageError> {
-    match layer.media_type() {
-        MediaType::ImageLayer | MediaType::ImageLayerGzip | MediaType::ImageLayerZstd => Ok(()),
-        MediaType::Other(other) if other == DOCKER_LAYER => Ok(()),
-        other => {
-            let why = format!("its media type is {other}");
-            Err(ImageError::malformed(format!("layer {}", layer.digest()), why))
-        }
     }
 }

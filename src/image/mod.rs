@@ -28,6 +28,7 @@ mod layer;
 mod misfit;
 pub(crate) mod oci;
 mod pack;
+mod packing;
 mod planned;
 mod provenance;
 mod reference;
@@ -47,7 +48,7 @@ mod wheel;
 
 use ybox_spec::Digest;
 
-pub use adopt::Described;
+pub use adopt::{DOCKER_CONFIG, Described};
 pub use archive::Archive;
 pub use arrival::Arrival;
 pub use artifact::{Artifact, IN_TOTO, LOCK, SPDX};

@@ -18,9 +18,6 @@ use super::ImageError;
 const CREATED: &str = "1970-01-01T00:00:00Z";
 /// The document of the type [`MediaType::EmptyJSON`].
 pub const EMPTY: &[u8] = b"{}";
-/// Docker's names of what OCI calls config and gzip layer.
-pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-pub(super) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const COMPLETE: &str = "all required fields are set";
 
 /// What goes into an image's config.

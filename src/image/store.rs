@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use ybox_spec::{Digest, files};
 
 use super::blobs::{Blobs, Checked};
-use super::oci::DOCKER_LAYER;
+use super::packing::Packing;
 use super::{ImageError, Reference, StoredImage, oci, usage};
 use crate::settings::Settings;
 use crate::strict;
@@ -188,20 +188,14 @@ impl Store {
         layer: &StoredLayer,
     ) -> Result<impl Read + Send + use<>, ImageError> {
         let blob = self.blobs.reader(&layer.digest)?;
-        let tar: Box<dyn Read + Send> = match &layer.media_type {
-            MediaType::ImageLayer => Box::new(blob),
-            MediaType::Other(docker) if docker == DOCKER_LAYER => {
-                Box::new(flate2::read::MultiGzDecoder::new(blob))
-            }
-            MediaType::ImageLayerGzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
-            MediaType::ImageLayerZstd => Box::new(
+        let packing = Packing::of(&layer.media_type, &layer.digest.to_string())?;
+        let tar: Box<dyn Read + Send> = match packing {
+            Packing::Plain => Box::new(blob),
+            Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
+            Packing::Zstd => Box::new(
                 zstd::Decoder::new(blob)
                     .map_err(ImageError::io(format!("decompress the layer {}", layer.digest)))?,
             ),
-            other => {
-                let why = format!("its media type is {other}");
-                return Err(ImageError::malformed(format!("layer {}", layer.digest), why));
-            }
         };
         Ok(Checked::new(tar, layer.diff_id))
     }

@@ -29,6 +29,8 @@ pub mod file {
     pub const LABELS: &str = "labels";
     /// Made by `ybox report` from the others, at any time: no part of a record.
     pub const REPORT: &str = "report.html";
+    /// Who signed the run, where it came from or was pushed: no part of a record either.
+    pub const SIGNATURES: &str = "signatures.json";
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,10 +98,13 @@ impl RunFolder {
         Self::lock(first_free(parent, name)?)
     }
 
-    /// Goes on writing to the run in `path`, whose record, if it has one, is no more.
+    /// Goes on writing to the run in `path`, whose record, if it has one, and who signed that are no
+    /// more.
     pub fn reopen(path: &Path) -> Result<Self, FolderError> {
         let folder = Self::lock(path.to_owned())?;
-        remove(&path.join(file::RECORD)).map_err(|e| create_error(path, e))?;
+        for name in [file::RECORD, file::SIGNATURES] {
+            remove(&path.join(name)).map_err(|e| create_error(path, e))?;
+        }
         Ok(folder)
     }
 
@@ -163,6 +168,7 @@ impl RunFolder {
             file::METRICS,
             file::GRAPH,
             file::REPORT,
+            file::SIGNATURES,
         ];
         // In a prediction such a name is a picture of the user's.
         let drawn = pictures::all().filter(|_| task != Task::Predict);
@@ -320,7 +326,8 @@ mod tests {
         let path = dir.path().join("exp");
         fs::create_dir_all(path.join("weights")).unwrap();
         fs::create_dir_all(path.join("checkpoint")).unwrap();
-        for name in ["run.json", "weights/best.safetensors", "checkpoint/x", "notes.txt"] {
+        let names = ["run.json", "weights/best.safetensors", "checkpoint/x", "notes.txt"];
+        for name in names.into_iter().chain(["signatures.json"]) {
             fs::write(path.join(name), "x").unwrap();
         }
         let folder = create(dir.path(), None, true).unwrap();
@@ -332,6 +339,16 @@ mod tests {
 
         fs::write(path.join("weights/mine.safetensors"), "x").unwrap();
         assert!(matches!(create(dir.path(), None, true), Err(FolderError::Stranger { .. })));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_no_longer_what_was_signed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["run.json", "signatures.json", "config.yaml"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        RunFolder::reopen(dir.path()).unwrap();
+        assert_eq!(files_below(dir.path()).unwrap(), [PathBuf::from("config.yaml")]);
     }
 
     #[test]

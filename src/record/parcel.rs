@@ -36,16 +36,24 @@ pub enum ParcelError {
     Unlisted(String),
     #[error("the run brings `{0}` twice")]
     Twice(String),
+    #[error("the run brings other files than those that were signed")]
+    OtherFiles,
     #[error("its record says that the run ran in another image, {0}")]
     OtherImage(Digest),
     #[error("the path `{0}` leaves the run folder")]
     Outside(String),
+    #[error("{what} is not what ybox can read: {why}")]
+    Malformed { what: String, why: String },
 }
 
 impl ParcelError {
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>, why: &dyn ToString) -> Self {
+        Self::Malformed { what: what.into(), why: why.to_string() }
     }
 }
 
@@ -127,7 +135,8 @@ fn read_record(path: &Path) -> Result<Record, ParcelError> {
         .map_err(|e| ParcelError::Record { path: path.to_owned(), why: e.to_string() })
 }
 
-fn found(folder: &Path, name: &str) -> Result<Artifact, ParcelError> {
+/// A file of a run folder as it is now.
+pub(super) fn found(folder: &Path, name: &str) -> Result<Artifact, ParcelError> {
     refuse_outside(name)?;
     let path = folder.join(name);
     let (sha256, size) =

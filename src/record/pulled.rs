@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use ybox_spec::record::{Artifact, Record};
 use ybox_spec::{Digest, files};
 
+use super::SignedRun;
 use super::parcel::{Parcel, ParcelError, refuse_outside};
 use super::{PULLED, remember_place};
 
@@ -51,10 +52,11 @@ impl Pulled {
         self.parent.join(format!(".{}", digest.hex()))
     }
 
-    /// Copies `files` here, each from what `open` gives for its digest.
+    /// Copies `files` here, each from what `open` gives for its digest, and keeps who signed them.
     pub fn take_in(
         &self,
         files: &[Artifact],
+        signed: Option<&SignedRun>,
         open: impl Fn(&Digest) -> io::Result<File>,
     ) -> Result<Aside, ParcelError> {
         let folder = tempfile::Builder::new()
@@ -74,7 +76,9 @@ impl Pulled {
                 return Err(ParcelError::Differs(path));
             }
         }
-        Ok(Aside { record: Parcel::check(folder.path(), files)?, folder })
+        let record = Parcel::check(folder.path(), files)?;
+        signed.map_or(Ok(()), |signed| signed.keep(folder.path()))?;
+        Ok(Aside { record, folder })
     }
 
     /// Gives a run its place, a folder named after its hash. One that was there before gives way: it

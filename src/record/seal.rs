@@ -123,8 +123,8 @@ fn artifacts(folder: &Path, task: Task) -> Result<(Vec<Artifact>, Vec<Artifact>)
     let paths = files_below(folder).map_err(|e| read(folder, e))?;
     let (mut results, mut others) = (Vec::new(), Vec::new());
     for path in paths {
-        let unrecorded = [file::RECORD, file::REPORT].iter().any(|name| path == Path::new(name));
-        if unrecorded || is_temporary(&path) {
+        let unrecorded = [file::RECORD, file::REPORT, file::SIGNATURES];
+        if unrecorded.iter().any(|name| path == Path::new(name)) || is_temporary(&path) {
             continue;
         }
         let place = folder.join(&path);

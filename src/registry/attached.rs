@@ -110,7 +110,7 @@ impl Repository {
     }
 
     /// Adds to what the registry has; returns all of it, nothing if there is none.
-    async fn push_collection(
+    pub(super) async fn push_collection(
         &self,
         manifest: &Digest,
         ours: Collection,
@@ -129,7 +129,7 @@ impl Repository {
         Ok(Some(artifact))
     }
 
-    async fn pull_collection(
+    pub(super) async fn pull_collection(
         &self,
         manifest: &Digest,
         kind: Kind,

@@ -30,5 +30,4 @@ pub use manifest::Fetched;
 pub use place::{Place, Version};
 pub use pull::{Pulled, Remote};
 pub use push::Sent;
-pub use run::RemoteRun;
 pub use upload::Pushed;

@@ -6,8 +6,7 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use ybox_spec::Digest;
 
 use super::{Fetched, Landing, Place, RegistryError, Repository, Version};
-use crate::image::oci::DOCKER_CONFIG;
-use crate::image::{LARGEST_DOCUMENT, Reference, Store, StoredImage, oci};
+use crate::image::{DOCKER_CONFIG, LARGEST_DOCUMENT, Reference, Store, StoredImage, oci};
 use crate::ui::download::Progress;
 
 /// Blobs on their way at once.

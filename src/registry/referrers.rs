@@ -11,8 +11,13 @@ use super::manifest::{LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, parse};
 use super::{RegistryError, Repository, Version};
 use crate::image::oci;
 
+const LIST: &str = "the list of referrers";
+/// Bytes of all its pages: as many as it may have under the fallback tag.
+const LARGEST_LIST: u64 = LARGEST_MANIFEST;
 /// Far more than anything has.
 const MOST_PAGES: usize = 64;
+/// Of artifacts that are listed without their type.
+const MOST_LOOKED_UP: usize = 64;
 /// Two pushes at once may overwrite each other's entry under the fallback tag.
 const FALLBACK_TRIES: usize = 5;
 
@@ -28,6 +33,7 @@ impl Repository {
             Some(found) => found,
             None => self.fallback(subject).await?,
         };
+        self.look_up_types(&mut found).await?;
         let fits = |d: &Descriptor| {
             let of = d.artifact_type().as_ref().map(MediaType::to_string);
             artifact_type.is_none_or(|wanted| of.as_deref() == Some(wanted))
@@ -65,11 +71,13 @@ impl Repository {
     ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
         let doing = format!("list what refers to {}@{subject}", self.name());
         let mut url = self.url(&format!("referrers/{subject}"));
-        let mut found = Vec::new();
+        let too_large = || RegistryError::TooLarge { what: LIST.to_owned(), limit: LARGEST_LIST };
+        let (mut found, mut left) = (Vec::new(), LARGEST_LIST);
         for _ in 0..MOST_PAGES {
             let page = self.retry().run(async || self.page(&doing, &url).await).await?;
             let Some((bytes, next)) = page else { return Ok(None) };
-            let index: ImageIndex = parse(&bytes, "the list of referrers")?;
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
+            let index: ImageIndex = parse(&bytes, LIST)?;
             found.extend(index.manifests().iter().cloned());
             match next {
                 Some(next) if next.origin() == url.origin() => url = next,
@@ -77,7 +85,7 @@ impl Repository {
             }
         }
         let why = format!("it has more than {MOST_PAGES} pages");
-        Err(RegistryError::malformed("the list of referrers", why))
+        Err(RegistryError::malformed(LIST, why))
     }
 
     /// One page of the list, and where the next one is.
@@ -90,12 +98,26 @@ impl Repository {
         match response.status() {
             StatusCode::OK if is_index(&response) => {
                 let next = next_page(&response);
-                let bytes = read_limited(response, LARGEST_MANIFEST, doing, self.host()).await?;
+                let bytes = read_limited(response, LARGEST_LIST, LIST, self.host()).await?;
                 Ok(Some((bytes, next)))
             }
             StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
             _ => Err(refusal(doing, response).await),
         }
+    }
+
+    /// Some registries list an artifact under the type of its config, as before version 1.1 of the
+    /// specification. Where that is the empty document's, the manifest says what it is.
+    async fn look_up_types(&self, listed: &mut [Descriptor]) -> Result<(), RegistryError> {
+        for descriptor in listed.iter_mut().filter(|d| is_untyped(d)).take(MOST_LOOKED_UP) {
+            let Ok(digest) = oci::digest_of(descriptor) else { continue };
+            let found = self.find_manifest(&Version::Digest(digest)).await?;
+            // What is no manifest, such as an index, is nothing of ybox's.
+            if let Some(Ok(manifest)) = found.map(|found| found.manifest()) {
+                descriptor.set_artifact_type(Some(artifact_type(&manifest)));
+            }
+        }
+        Ok(())
     }
 
     /// What the index under the fallback tag lists.
@@ -132,10 +154,18 @@ fn fallback_tag(subject: &Digest) -> Version {
 /// How a list of referrers describes a manifest.
 fn referrer(manifest: &ImageManifest, bytes: &[u8]) -> Descriptor {
     let mut descriptor = oci::describe(MediaType::ImageManifest, bytes);
-    let of_config = || manifest.config().media_type().clone();
-    descriptor.set_artifact_type(Some(manifest.artifact_type().clone().unwrap_or_else(of_config)));
+    descriptor.set_artifact_type(Some(artifact_type(manifest)));
     descriptor.set_annotations(manifest.annotations().clone());
     descriptor
+}
+
+fn artifact_type(manifest: &ImageManifest) -> MediaType {
+    let of_config = || manifest.config().media_type().clone();
+    manifest.artifact_type().clone().unwrap_or_else(of_config)
+}
+
+fn is_untyped(descriptor: &Descriptor) -> bool {
+    descriptor.artifact_type().as_ref().is_none_or(|of_type| *of_type == MediaType::EmptyJSON)
 }
 
 fn is_index(response: &Response) -> bool {

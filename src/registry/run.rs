@@ -5,35 +5,18 @@ use std::fs;
 use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType};
+use oci_spec::image::{Descriptor, MediaType};
 use ybox_spec::Digest;
 use ybox_spec::record::{Artifact, Record};
 
 use super::manifest::{LARGEST_MANIFEST, OCI_MANIFEST};
 use super::pull::PARALLEL;
 use super::{Fetched, Landing, Place, Pushed, RegistryError, Repository, Sent, Version};
-use crate::image::{Store, oci};
-use crate::record::{Parcel, file, refuse_outside};
+use crate::image::{self, Store, oci};
+use crate::record::{Parcel, RUN_TYPE, RunManifest, SignedRun};
+use crate::trust::cosign::{Collection, Kind};
 use crate::trust::{Policy, PrivateKey};
 use crate::ui::download::Progress;
-
-/// The artifact type of a run.
-pub const RUN_TYPE: &str = "application/vnd.ybox.run.v1";
-const RECORD_TYPE: &str = "application/vnd.ybox.run.record.v1+json";
-const FILE_TYPE: &str = "application/vnd.ybox.run.file.v1";
-/// The name that a file has when it is unpacked (OCI image specification).
-const TITLE: &str = "org.opencontainers.image.title";
-const RUN_HASH: &str = "ybox.run";
-
-/// A run of a registry: what it consists of is known, its files are not here yet.
-#[derive(Debug, Clone)]
-pub struct RemoteRun {
-    /// Of the artifact's manifest.
-    pub digest: Digest,
-    /// The manifest of the image that it ran in.
-    pub image: Digest,
-    pub files: Vec<Artifact>,
-}
 
 impl Repository {
     /// Sees to it that the repository has the image of a run, with what is attached to it, signed by
@@ -66,19 +49,19 @@ impl Repository {
         }
     }
 
-    /// Attaches a run to its image, which the repository has. `tag` names it beside its digest.
+    /// Attaches a run to its image, which the repository has, signed by `key` if there is one. `tag`
+    /// names it beside its digest.
     pub async fn push_run(
         &self,
         folder: &Path,
-        parcel: &Parcel,
-        image: Descriptor,
+        run: &RunManifest,
         tag: &str,
+        key: Option<&PrivateKey>,
         progress: &Progress,
-    ) -> Result<(Digest, Sent), RegistryError> {
+    ) -> Result<Sent, RegistryError> {
         self.refuse_other(tag).await?;
-        let manifest = oci::bytes(&manifest(parcel, image));
-        if manifest.len() as u64 > LARGEST_MANIFEST {
-            let what = format!("the list of the run's {} files", parcel.files.len());
+        if run.bytes.len() as u64 > LARGEST_MANIFEST {
+            let what = format!("the list of the run's {} files", run.files.len());
             return Err(RegistryError::TooLarge { what, limit: LARGEST_MANIFEST });
         }
         let send = |file: Artifact| async move {
@@ -87,14 +70,42 @@ impl Repository {
             bar.finish();
             Ok::<(Pushed, u64), RegistryError>((pushed, file.size))
         };
-        let files = once(&parcel.files);
+        let files = once(&run.files);
         let done: Vec<_> =
             stream::iter(files).map(send).buffer_unordered(PARALLEL).try_collect().await?;
         self.push_bytes(MediaType::EmptyJSON, oci::EMPTY.to_vec()).await?;
-        self.attach(&manifest, Some(tag)).await?;
+        // Under its tag only when its signatures are there.
+        self.push_signatures(folder, run, key).await?;
+        self.attach(&run.bytes, Some(tag)).await?;
         let mut sent = Sent::default();
         done.into_iter().for_each(|(pushed, size)| sent.count(pushed, size));
-        Ok((Digest::of(&manifest), sent))
+        Ok(sent)
+    }
+
+    /// Sends the signatures of a run that its folder keeps, and that of `key`. The folder keeps all
+    /// that there are then.
+    async fn push_signatures(
+        &self,
+        folder: &Path,
+        run: &RunManifest,
+        key: Option<&PrivateKey>,
+    ) -> Result<(), RegistryError> {
+        let digest = run.digest();
+        let kept = SignedRun::read(folder)?.map(|kept| kept.signatures.about(&[digest]));
+        let mut ours = kept.unwrap_or_else(|| Collection::new(Kind::Signatures));
+        if let Some(key) = key {
+            ours.sign(&self.name(), digest, key);
+        }
+        match self.push_collection(&digest, ours).await? {
+            Some(all) => Ok(self.signed(run.clone(), &[all]).keep(folder)?),
+            None => Ok(()),
+        }
+    }
+
+    /// A run of this repository with what was found of its signatures.
+    fn signed(&self, manifest: RunManifest, found: &[image::Artifact]) -> SignedRun {
+        let signatures = Collection::gathered(Kind::Signatures, found);
+        SignedRun { repository: self.name(), manifest, signatures }
     }
 
     /// Refuses a tag that names something else, such as an image.
@@ -108,17 +119,32 @@ impl Repository {
         }
     }
 
+    /// The run that `place` names, with its signatures, if `policy` admits it by them.
+    pub async fn find_admitted_run(
+        &self,
+        place: &Place,
+        policy: Option<&Policy>,
+    ) -> Result<SignedRun, RegistryError> {
+        let run = self.find_run(place).await?;
+        let found = self.pull_collection(&run.digest(), Kind::Signatures).await?;
+        let signed = self.signed(run, found.as_slice());
+        if let Some(policy) = policy {
+            policy.judge_run(&signed.repository, &signed.evidence())?;
+        }
+        Ok(signed)
+    }
+
     /// The run that `place` names: itself, or the only one of the image that it names.
-    pub async fn find_run(&self, place: &Place) -> Result<RemoteRun, RegistryError> {
+    async fn find_run(&self, place: &Place) -> Result<RunManifest, RegistryError> {
         let found = self.pull_manifest(&place.version()).await?;
         if is_run(&found) {
-            return remote(&found);
+            return Ok(RunManifest::parse(found.bytes)?);
         }
         let runs = self.referrers(&found.digest, Some(RUN_TYPE)).await?;
         match runs.as_slice() {
             [run] => {
                 let version = Version::Digest(oci::digest_of(run)?);
-                remote(&self.pull_manifest(&version).await?)
+                Ok(RunManifest::parse(self.pull_manifest(&version).await?.bytes)?)
             }
             [] => Err(RegistryError::NotFound(format!("run at {place}"))),
             several => {
@@ -166,10 +192,11 @@ impl Repository {
     }
 
     /// Brings the files of a run into `folder`, which is the caller's alone, and compares them with
-    /// the record among them. Returns it, and the bytes that were not there before.
+    /// the record among them; its signatures are kept beside them. Returns the record, and the bytes
+    /// that were not there before.
     pub async fn pull_run(
         &self,
-        run: &RemoteRun,
+        run: &SignedRun,
         folder: &Path,
         progress: &Progress,
     ) -> Result<(Record, u64), RegistryError> {
@@ -179,7 +206,8 @@ impl Repository {
                 .map_err(RegistryError::io(format!("make {}", folder.display())))
         };
         make(&scratch)?;
-        for file in &run.files {
+        let files = &run.manifest.files;
+        for file in files {
             make(folder.join(&file.path).parent().unwrap_or(folder))?;
         }
         let scratch = &scratch;
@@ -193,11 +221,12 @@ impl Repository {
             bar.finish();
             Ok::<u64, RegistryError>(if came { file.size } else { 0 })
         };
-        let files = run.files.clone().into_iter().enumerate();
+        let numbered = files.clone().into_iter().enumerate();
         let received: Vec<u64> =
-            stream::iter(files).map(fetch).buffer_unordered(PARALLEL).try_collect().await?;
+            stream::iter(numbered).map(fetch).buffer_unordered(PARALLEL).try_collect().await?;
         let _ = fs::remove_dir_all(scratch);
-        let record = Parcel::check(folder, &run.files)?;
+        let record = Parcel::check(folder, files)?;
+        run.keep(folder)?;
         Ok((record, received.iter().sum()))
     }
 }
@@ -210,52 +239,7 @@ fn once(files: &[Artifact]) -> Vec<Artifact> {
     files
 }
 
-fn manifest(parcel: &Parcel, image: Descriptor) -> ImageManifest {
-    let layer = |file: &Artifact| {
-        let kind = if file.path == file::RECORD { RECORD_TYPE } else { FILE_TYPE };
-        let mut layer = oci::descriptor(MediaType::from(kind), &file.sha256, file.size);
-        layer.set_annotations(Some([(TITLE.to_owned(), file.path.clone())].into()));
-        layer
-    };
-    let mut subject = image;
-    subject.set_annotations(None);
-    ImageManifestBuilder::default()
-        .schema_version(2u32)
-        .media_type(MediaType::ImageManifest)
-        .artifact_type(MediaType::from(RUN_TYPE))
-        .config(oci::describe(MediaType::EmptyJSON, oci::EMPTY))
-        .layers(parcel.files.iter().map(layer).collect::<Vec<_>>())
-        .subject(subject)
-        .annotations([(RUN_HASH.to_owned(), parcel.record.run_hash.to_string())])
-        .build()
-        .expect("all required fields are set")
-}
-
 fn is_run(found: &Fetched) -> bool {
     let manifest = if found.media_type == OCI_MANIFEST { found.manifest().ok() } else { None };
-    let of_type = manifest.and_then(|manifest| manifest.artifact_type().clone());
-    of_type.is_some_and(|of_type| of_type.to_string() == RUN_TYPE)
-}
-
-/// Reads the manifest of a run. Nothing that it says is trusted but through digests.
-fn remote(found: &Fetched) -> Result<RemoteRun, RegistryError> {
-    let what = format!("the run {}", found.digest);
-    let manifest = found.manifest()?;
-    let subject = manifest.subject().as_ref();
-    let subject = subject.ok_or_else(|| RegistryError::malformed(&what, "it has no image"))?;
-    let mut files: Vec<Artifact> = Vec::new();
-    for layer in manifest.layers() {
-        let title = layer.annotations().as_ref().and_then(|annotations| annotations.get(TITLE));
-        let path = title.ok_or_else(|| RegistryError::malformed(&what, "a file has no name"))?;
-        refuse_outside(path)?;
-        if files.iter().any(|file| file.path == *path) {
-            return Err(RegistryError::malformed(&what, format!("`{path}` is there twice")));
-        }
-        let (sha256, size) = (oci::digest_of(layer)?, layer.size());
-        files.push(Artifact { path: path.clone(), size, sha256 });
-    }
-    if !files.iter().any(|file| file.path == file::RECORD) {
-        return Err(RegistryError::malformed(&what, "it has no record"));
-    }
-    Ok(RemoteRun { digest: found.digest, image: oci::digest_of(subject)?, files })
+    manifest.is_some_and(|manifest| RunManifest::is_run(&manifest))
 }

@@ -1,9 +1,9 @@
-//! Whether an image of the store, or one about to come into it, is to be believed.
+//! Whether an image of the store, or one about to come into it, or a run is to be believed.
 
 use ybox_spec::Digest;
 
 use super::cosign::{Collection, Kind};
-use super::{Evidence, Policy, Trust, TrustError};
+use super::{Evidence, Policy, Refusal, Trust, TrustError};
 use crate::image::{Artifact, ImageError, Reference, Store, StoredImage};
 use crate::settings::Settings;
 
@@ -25,11 +25,18 @@ impl Policy {
 
     /// The decision about an image of `repository`, as an error where it is refused.
     pub fn judge(&self, repository: &str, evidence: &Evidence) -> Result<Trust, TrustError> {
-        self.decide(repository, evidence).map_err(|refusal| TrustError::Refused {
-            image: repository.to_owned(),
-            policy: self.path.clone(),
-            refusal: Box::new(refusal),
-        })
+        self.decide(repository, evidence).map_err(|refusal| self.refused(repository, refusal))
+    }
+
+    /// The same about a run of `repository`.
+    pub fn judge_run(&self, repository: &str, evidence: &Evidence) -> Result<Trust, TrustError> {
+        let refused = |refusal| self.refused(&format!("the run of {repository}"), refusal);
+        self.decide(repository, evidence).map_err(refused)
+    }
+
+    fn refused(&self, what: &str, refusal: Refusal) -> TrustError {
+        let (what, policy) = (what.to_owned(), self.path.clone());
+        TrustError::Refused { what, policy, refusal: Box::new(refusal) }
     }
 }
 

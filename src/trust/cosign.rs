@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::image::{Descriptor, MediaType};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ybox_spec::{Digest, canonical};
 
@@ -54,7 +55,15 @@ impl Kind {
     }
 }
 
-/// Signatures, or attestations, of an image: in the order of their making.
+/// One layer as it is kept in a file: what is signed, which is text, and the layer's annotations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noted {
+    payload: String,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Signatures, or attestations, of an image or a run: in the order of their making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
     kind: Kind,
@@ -105,17 +114,37 @@ impl Collection {
         all
     }
 
-    /// Adds the signature of `key` for the image `manifest` of `repository`.
+    /// The layers that are signed, for a file; those whose payload is no text are left out.
+    pub fn noted(&self) -> Vec<Noted> {
+        let noted = |(layer, bytes): &(Descriptor, Vec<u8>)| {
+            let annotations =
+                layer.annotations().as_ref().filter(|all| all.contains_key(SIGNATURE))?;
+            let annotations = annotations.clone().into_iter().collect();
+            Some(Noted { payload: String::from_utf8(bytes.clone()).ok()?, annotations })
+        };
+        self.layers.iter().filter_map(noted).collect()
+    }
+
+    pub fn of_noted(kind: Kind, noted: Vec<Noted>) -> Self {
+        let mut all = Self::new(kind);
+        for Noted { payload, annotations } in noted {
+            all.add(payload.into_bytes(), annotations);
+        }
+        all
+    }
+
+    /// Adds the signature of `key` for the manifest `manifest` of `repository`.
     pub fn sign(&mut self, repository: &str, manifest: Digest, key: &PrivateKey) {
         let payload = Payload::new(repository, manifest).to_bytes();
         let signature = STANDARD.encode(key.sign(&payload));
-        self.add(payload, &[(SIGNATURE, signature)]);
+        self.add(payload, [(SIGNATURE.into(), signature)]);
     }
 
     /// Adds a statement, signed by `key`.
     pub fn attest(&mut self, statement: &[u8], predicate_type: &str, key: &PrivateKey) {
         let envelope = Envelope::seal(statement, key).to_bytes();
-        self.add(envelope, &[(SIGNATURE, String::new()), (PREDICATE, predicate_type.into())]);
+        let predicate = (PREDICATE.into(), predicate_type.into());
+        self.add(envelope, [(SIGNATURE.into(), String::new()), predicate]);
     }
 
     /// Adds what another has and this one has not; whether there was something.
@@ -150,10 +179,9 @@ impl Collection {
         Artifact::new(self.kind.media_type(), manifest, blobs).expect("it names what it has")
     }
 
-    fn add(&mut self, bytes: Vec<u8>, annotations: &[(&str, String)]) {
+    fn add(&mut self, bytes: Vec<u8>, annotations: impl IntoIterator<Item = (String, String)>) {
         let mut layer = oci::describe(MediaType::from(self.kind.layer_type()), &bytes);
-        let annotations = annotations.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-        layer.set_annotations(Some(annotations));
+        layer.set_annotations(Some(annotations.into_iter().collect()));
         if !self.layers.iter().any(|(known, _)| *known == layer) {
             self.layers.push((layer, bytes));
         }
@@ -229,5 +257,6 @@ mod tests {
         assert_eq!(first, read);
         let twice = [artifact, read.to_artifact()];
         assert_eq!(Collection::gathered(Kind::Signatures, &twice).signed().len(), 2);
+        assert_eq!(Collection::of_noted(Kind::Signatures, read.noted()), read);
     }
 }

@@ -1,4 +1,4 @@
-//! The decision whether an image is to be believed: from a rule and what is known of the image, no
+//! The decision whether an image or a run is to be believed: from a rule and what is known of it, no
 //! files and no network.
 
 use ybox_spec::Digest;
@@ -6,10 +6,10 @@ use ybox_spec::Digest;
 use super::policy::{Accept, Rule};
 use super::{Payload, PublicKey};
 
-/// What is known of an image.
+/// What is known of an image or a run.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// Manifests whose content is the image's.
+    /// Manifests whose content is the image's; of a run its own.
     pub manifests: Vec<Digest>,
     pub signatures: Vec<Signed>,
     /// Assembled by `ybox build` on this machine.

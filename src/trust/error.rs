@@ -28,8 +28,8 @@ pub enum TrustError {
     PolicyContent { path: PathBuf, source: YamlError },
     #[error("the trust policy {} is not valid: {why}", path.display())]
     Policy { path: PathBuf, why: String },
-    #[error("{image} is not trusted: {}: {refusal}", refusal.code())]
-    Refused { image: String, policy: PathBuf, refusal: Box<Refusal> },
+    #[error("{what} is not trusted: {}: {refusal}", refusal.code())]
+    Refused { what: String, policy: PathBuf, refusal: Box<Refusal> },
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error("{what} is not a signature that ybox can read: {why}")]
@@ -83,13 +83,16 @@ impl Explain for TrustError {
     }
 }
 
-/// What would make an image pass.
+/// What would make an image or a run pass.
 fn remedy(refusal: &Refusal, policy: &dyn std::fmt::Display) -> String {
     match refusal {
         Refusal::NoRule => format!("if it is to be trusted, add a rule for it to {policy}"),
         Refusal::NotBuiltHere { .. } => {
             format!("build it here with `ybox build VARIANT`, or change the rule in {policy}")
         }
-        _ => format!("have it signed by one of the keys in {policy}: `ybox push REF --sign KEY`"),
+        _ => format!(
+            "have it signed by one of the keys in {policy}: `ybox push REF --sign KEY`, of a run with \
+             --run RUN"
+        ),
     }
 }

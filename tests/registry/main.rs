@@ -10,10 +10,12 @@ mod faults;
 #[path = "../image/fixture.rs"]
 #[allow(dead_code)]
 mod fixture;
+mod floods;
 mod gc;
 mod images;
 mod kills;
 mod proxy;
+mod referrers;
 #[path = "../run_standin/mod.rs"]
 mod run_standin;
 mod runs;

@@ -27,6 +27,12 @@ pub enum Fault {
     None,
     /// An answer of the proxy's own, with one header.
     Status(u16, &'static str),
+    /// An answer of the proxy's own, with these headers and a gigabyte of spaces.
+    Flood(u16, String),
+    /// An answer of the proxy's own, with these headers and this body.
+    Answer(String, Arc<Vec<u8>>),
+    /// The answer has one more header.
+    Header(&'static str),
     /// So many bytes of the answer's body, and then nothing.
     CutAnswer(usize),
     /// One byte of the answer's body is another.
@@ -55,6 +61,7 @@ struct Way {
 /// First byte of a connection that begins with TLS.
 const TLS_HANDSHAKE: [u8; 1] = [0x16];
 const TOKEN: &str = "a-token";
+const GIGABYTE: usize = 1 << 30;
 
 impl Proxy {
     /// `fault` is told how many requests came before.
@@ -130,6 +137,14 @@ impl Way {
             std::io::copy(&mut (&client).take(length), &mut std::io::sink())?;
             return client.write_all(&plain(status, header, ""));
         }
+        match &fault {
+            Fault::Flood(status, headers) => return flood(&mut client, *status, headers),
+            Fault::Answer(headers, body) => {
+                client.write_all(&start_of_answer(200, headers))?;
+                return client.write_all(body);
+            }
+            _ => {}
+        }
         if matches!(fault, Fault::HangUp) {
             return client.shutdown(Shutdown::Both);
         }
@@ -171,6 +186,9 @@ fn send(client: &mut TcpStream, mut answer: Vec<u8>, fault: &Fault) -> std::io::
     let body = answer.windows(4).position(|w| w == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     match fault {
         Fault::CutAnswer(most) => answer.truncate(body + most),
+        Fault::Header(line) => {
+            drop(answer.splice(body - 2..body - 2, format!("{line}\r\n").into_bytes()))
+        }
         Fault::Corrupt => {
             let middle = body + (answer.len() - body) / 2;
             if let Some(byte) = answer.get_mut(middle) {
@@ -190,12 +208,22 @@ fn send(client: &mut TcpStream, mut answer: Vec<u8>, fault: &Fault) -> std::io::
     client.write_all(&answer)
 }
 
+fn flood(client: &mut TcpStream, status: u16, headers: &str) -> std::io::Result<()> {
+    client.write_all(&start_of_answer(status, headers))?;
+    let mut piece = vec![b' '; 64 * 1024];
+    if headers.contains("chunked") {
+        piece = [b"10000\r\n", &piece[..], b"\r\n"].concat();
+    }
+    (0..GIGABYTE / (64 * 1024)).try_for_each(|_| client.write_all(&piece))
+}
+
 fn plain(status: u16, header: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n{header}\r\nConnection: close\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let headers = format!("Content-Length: {}\r\n{header}", body.len());
+    [&start_of_answer(status, &headers), body.as_bytes()].concat()
+}
+
+fn start_of_answer(status: u16, headers: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} x\r\n{headers}\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
 fn read_head(client: &mut TcpStream) -> std::io::Result<String> {

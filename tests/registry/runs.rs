@@ -32,14 +32,17 @@ fn here(place: &Place, arguments: &[&str]) -> std::process::Command {
 
 #[test]
 fn a_run_comes_back_and_verifies_as_before() {
-    let Some(registry) = Registry::start() else { return };
     let place = trained();
+    Registry::kinds().for_each(|registry| comes_back(&place, &registry));
+}
+
+fn comes_back(place: &Place, registry: &Registry) {
     let name = registry.place("team/runs");
     let push = ["push", "--run", "runs/train/exp", &name, "--insecure"];
-    let pinned = told(&mut here(&place, &push));
+    let pinned = told(&mut here(place, &push));
     let (tagged, digest) = pinned.split_once('@').unwrap();
     assert!(tagged.starts_with(&format!("{name}:run-")), "{pinned}");
-    let before = told(&mut here(&place, &["verify", "runs/train/exp", "--deep"]));
+    let before = told(&mut here(place, &["verify", "runs/train/exp", "--deep"]));
     let image = place.store().find("ybox/cpu").unwrap();
     let data = place.work().join("data");
     let data = data.to_str().unwrap();
@@ -75,22 +78,25 @@ fn a_run_that_was_changed_is_not_pushed() {
 
 #[test]
 fn a_run_takes_no_image_s_tag_and_several_runs_are_told_apart() {
-    let Some(registry) = Registry::start() else { return };
     let place = trained();
     place.run(Task::Train, &[&SETTINGS[..], &["lr0=0.02"]].concat()).unwrap();
+    Registry::kinds().for_each(|registry| are_told_apart(&place, &registry));
+}
+
+fn are_told_apart(place: &Place, registry: &Registry) {
     let image = registry.place("team/runs:v1");
-    told(&mut here(&place, &["push", &image, "--image", "ybox/cpu", "--insecure"]));
+    told(&mut here(place, &["push", &image, "--image", "ybox/cpu", "--insecure"]));
     let push =
         |run: &str, place: &str| ["push", "--run", run, place, "--insecure"].map(str::to_owned);
     let arguments = push("runs/train/exp", &image);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let (code, said) = refused(&mut here(&place, &arguments));
+    let (code, said) = refused(&mut here(place, &arguments));
     assert_eq!(code, 1);
     assert!(said.contains("names something else than a run"), "{said}");
     for run in ["runs/train/exp", "runs/train/exp2"] {
         let arguments = push(run, &registry.place("team/runs"));
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        told(&mut here(&place, &arguments));
+        told(&mut here(place, &arguments));
     }
     let dir = home();
     let (code, said) =

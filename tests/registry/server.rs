@@ -1,18 +1,23 @@
-//! A registry of Debian's docker-registry package, on a port of its own, and the command to talk to
-//! it with.
+//! Registries on ports of their own, Debian's docker-registry and one that lists referrers, and the
+//! command to talk to them with.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub struct Registry {
     pub dir: tempfile::TempDir,
     pub port: u16,
-    child: Child,
+    server: Server,
 }
+
+/// A registry's process.
+pub struct Server(Child);
 
 /// Whether a program is installed; says so if it is not.
 pub fn have(program: &str) -> bool {
@@ -55,10 +60,31 @@ impl Registry {
              http:\n  addr: 127.0.0.1:{port}\n  relativeurls: true\n{more}"
         );
         fs::write(dir.path().join("config.yml"), config).unwrap();
-        let child = serve(dir.path());
-        let registry = Self { dir, port, child };
+        let server = serve(Command::new("docker-registry"), dir.path());
+        let registry = Self { dir, port, server };
         registry.wait();
         Some(registry)
+    }
+
+    /// Another kind, in memory, which lists referrers. Nothing where `scripts/referrers-registry.sh`
+    /// has not made it.
+    pub fn with_referrers() -> Option<Self> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/referrers-registry");
+        if !program.is_file() {
+            println!("passed over: there is no {}", program.display());
+            return None;
+        }
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut command = Command::new(program);
+        command.arg(format!("127.0.0.1:{port}"));
+        let registry = Self { dir, port, server: start(command) };
+        registry.wait();
+        Some(registry)
+    }
+
+    /// One of each kind that there is.
+    pub fn kinds() -> impl Iterator<Item = Self> {
+        [Self::start, Self::with_referrers].into_iter().filter_map(|start| start())
     }
 
     /// `HOST/NAME`.
@@ -67,39 +93,45 @@ impl Registry {
     }
 
     pub fn stop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.server.0.kill().unwrap();
+        self.server.0.wait().unwrap();
     }
 
     pub fn restart(&mut self) {
         self.stop();
-        self.child = serve(self.dir.path());
+        self.server = serve(Command::new("docker-registry"), self.dir.path());
         self.wait();
+    }
+
+    /// Serves the same under the same address in another network namespace, too.
+    pub fn serve_in(&self, namespace: &Path) -> Server {
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net={}", namespace.display())).arg("docker-registry");
+        serve(enter, self.dir.path())
     }
 
     fn wait(&self) {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "docker-registry does not come up");
+            assert!(start.elapsed() < Duration::from_secs(20), "the registry does not come up");
             sleep(Duration::from_millis(20));
         }
     }
 }
 
-fn serve(dir: &Path) -> Child {
-    Command::new("docker-registry")
-        .arg("serve")
-        .arg(dir.join("config.yml"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn serve(mut command: Command, dir: &Path) -> Server {
+    command.arg("serve").arg(dir.join("config.yml"));
+    start(command)
 }
 
-impl Drop for Registry {
+fn start(mut command: Command) -> Server {
+    Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -138,6 +170,28 @@ pub fn refused(command: &mut Command) -> (i32, String) {
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success(), "{command:?} succeeded: {stderr}");
     (status.code().unwrap_or(-1), stderr)
+}
+
+/// The same, and the most memory that the command had, in bytes; the test's own until then counts,
+/// too.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
+#[track_caller]
+pub fn refused_within(command: &mut Command) -> (i32, String, u64) {
+    let mut stderr = tempfile::tempfile().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(stderr.try_clone().unwrap()).spawn().unwrap();
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::zeroed());
+    // SAFETY: the child is waited for only here, and both places outlive the call.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+    assert_eq!(waited, pid);
+    // SAFETY: all zeros is a value of it.
+    let usage: libc::rusage = unsafe { usage.assume_init() };
+    let mut said = String::new();
+    stderr.rewind().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    let status = ExitStatus::from_raw(status);
+    assert!(!status.success(), "{command:?} succeeded: {said}");
+    (status.code().unwrap_or(-1), said, usage.ru_maxrss.unsigned_abs() * 1024)
 }
 
 /// An empty home.

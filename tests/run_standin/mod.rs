@@ -173,6 +173,7 @@ impl Place {
             expected: None,
             data: None,
             deep: false,
+            policy: None,
         })
     }
 

@@ -13,7 +13,7 @@ use super::fixture::Project;
 use super::server::have;
 use super::signing::Scene;
 
-fn exported() -> (Project, Vec<u8>) {
+pub fn exported() -> (Project, Vec<u8>) {
     let project = Project::new();
     project.build().unwrap();
     let printed = output(ybox(&project.path("."), &["export", "tiny", "tiny.tar"]));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod carry;
+mod carry_large;
 mod carry_run;
 mod cosign;
 #[allow(dead_code, reason = "each test binary uses its own part of it")]
@@ -16,4 +17,5 @@ mod run_statement;
 #[allow(dead_code, reason = "each test binary uses its own part of it")]
 #[path = "../registry/server.rs"]
 mod server;
+mod signed_run;
 mod signing;

@@ -18,7 +18,7 @@ pub struct Scene {
 }
 
 /// What cosign has to be told: there is no log, and the registry has no TLS.
-const COSIGN: [&str; 3] =
+pub const COSIGN: [&str; 3] =
     ["--insecure-ignore-tlog=true", "--allow-insecure-registry", "--offline=true"];
 
 impl Scene {

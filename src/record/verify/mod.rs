@@ -1,12 +1,13 @@
 //! Recomputing every hash of a run and comparing it with its record. A record vouches for itself
 //! only against accidents: who wants to know that it is *the* run compares its run hash with one
-//! from elsewhere.
+//! from elsewhere, or goes by who signed it.
 
 mod folder;
 mod image;
 mod outside;
 mod record;
 mod report;
+mod signatures;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use ybox_spec::Digest;
 pub use report::{Check, Gap, Mismatch, Outcome, Report};
 
 use crate::image::Store;
+use crate::trust::Policy;
 
 /// Which run to verify, and how thoroughly.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Subject {
     pub data: Option<PathBuf>,
     /// Rehash data files and image blobs that are remembered as unchanged, too.
     pub deep: bool,
+    /// Whose signatures of the run count.
+    pub policy: Option<Policy>,
 }
 
 /// Makes every check that can be made here. `home` is where digests of data files and blobs are remembered;
@@ -46,5 +50,6 @@ pub fn verify(
     checks.extend(outside::data(subject, &record, manifest, home, progress));
     checks.extend(image::image(&record, images, subject.deep, home));
     checks.extend(outside::weights(&record));
+    checks.extend(signatures::signatures(folder, subject.policy.as_ref()));
     Report { checks }
 }

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use ybox_spec::Digest;
 
+use crate::trust::Refusal;
+
 /// All checks of a run, in the order in which they were made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
@@ -42,6 +44,8 @@ pub enum Mismatch {
     Form,
     #[error("{0}")]
     Contradiction(String),
+    #[error("{code}: {0}", code = .0.code())]
+    Untrusted(Refusal),
 }
 
 impl Mismatch {
@@ -55,6 +59,7 @@ impl Mismatch {
             Self::Chain(_) => "chain-broken",
             Self::Form => "form-differs",
             Self::Contradiction(_) => "contradiction",
+            Self::Untrusted(_) => "not-trusted",
         }
     }
 }
@@ -70,6 +75,10 @@ pub enum Gap {
     NoManifest,
     #[error("there is no file {0} any more")]
     WeightsNotHere(String),
+    #[error("there is no trust policy")]
+    NoPolicy,
+    #[error("the trust policy asks for no signature of {0}")]
+    NoKeys(String),
 }
 
 impl Gap {
@@ -80,6 +89,8 @@ impl Gap {
             Self::DataNotHere(_) => "data-not-here",
             Self::NoManifest => "no-manifest",
             Self::WeightsNotHere(_) => "weights-not-here",
+            Self::NoPolicy => "no-policy",
+            Self::NoKeys(_) => "no-keys",
         }
     }
 }
@@ -165,12 +176,15 @@ mod tests {
             Mismatch::Chain(String::new()),
             Mismatch::Form,
             Mismatch::Contradiction(String::new()),
+            Mismatch::Untrusted(Refusal::NoRule),
         ];
         let gaps = [
             Gap::ImageNotHere(digest),
             Gap::DataNotHere(String::new()),
             Gap::NoManifest,
             Gap::WeightsNotHere(String::new()),
+            Gap::NoPolicy,
+            Gap::NoKeys(String::new()),
         ];
         let mut codes: Vec<_> =
             mismatches.iter().map(Mismatch::code).chain(gaps.iter().map(Gap::code)).collect();
