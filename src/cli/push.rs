@@ -122,10 +122,11 @@ fn find(store: &Store, place: &Place, image: Option<&str>) -> Result<StoredImage
 }
 
 fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: bool) {
-    let tagged = place.local().tag.map_or(place.name(), |tag| format!("{}:{tag}", place.name()));
+    let tag = place.local().tag;
+    let named = tag.as_ref().map_or(place.name(), |tag| format!("{}:{tag}", place.name()));
     let pinned = format!("{}@{}", place.name(), image.manifest);
     // A digest alone gives no name.
-    let reference = if place.local().tag.is_some() { &tagged } else { &pinned };
+    let reference = if tag.is_some() { &named } else { &pinned };
     if json {
         println!(
             "{}",
@@ -137,7 +138,7 @@ fn show(place: &Place, image: &StoredImage, sent: &Sent, start: Instant, json: b
         return;
     }
     tell(sent, start);
-    println!("{tagged}@{}", image.manifest);
+    println!("{named}@{}", image.manifest);
 }
 
 fn tell(sent: &Sent, start: Instant) {
